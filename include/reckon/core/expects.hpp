@@ -13,15 +13,17 @@ namespace reckon {
 
 namespace detail {
 
-inline void append_part(std::string& text, const char* part) {
+// These are static: code built for different instruction sets must not meet in the linker (see RECKON_INLINE).
+
+static inline void append_part(std::string& text, const char* part) {
     text += part;
 }
-inline void append_part(std::string& text, const std::string& part) {
+static inline void append_part(std::string& text, const std::string& part) {
     text += part;
 }
 template <class Number>
     requires std::is_arithmetic_v<Number>
-void append_part(std::string& text, Number value) {
+static void append_part(std::string& text, Number value) {
     if constexpr (std::is_same_v<Number, bool>) {
         text += value ? "true" : "false";
     } else if constexpr (std::is_integral_v<Number>) {
@@ -34,7 +36,7 @@ void append_part(std::string& text, Number value) {
 }
 
 template <class... Parts>
-std::string sentence(const char* kernel, const Parts&... parts) {
+static std::string sentence(const char* kernel, const Parts&... parts) {
     std::string text = kernel;
     text += ": ";
     (append_part(text, parts), ...);
@@ -42,7 +44,7 @@ std::string sentence(const char* kernel, const Parts&... parts) {
 }
 
 template <class Error>
-[[noreturn]] RECKON_NOINLINE void raise(const std::string& text) {
+[[noreturn]] static RECKON_NOINLINE void raise(const std::string& text) {
 #if RECKON_HAS_EXCEPTIONS
     throw Error(text);
 #else

@@ -176,12 +176,12 @@ RECKON_HD RECKON_INLINE V log1p(V x) noexcept {
     const V lost = select(x < V(T(1)), x - (u - V(T(1))), V(T(1)) - (u - x));
     const auto parts = split(u);
     // Near 0 the fraction is x itself and nothing was lost.
-    const auto near = (V(T(-0.29)) < x) & (x < V(T(0.41)));
-    const V f = select(near, x, parts.fraction);
-    const V exponent = select(near, V(T(0)), parts.exponent);
-    const V correction = select(near, V(T(0)), lost / u);
+    const auto near_zero = (V(T(-0.29)) < x) & (x < V(T(0.41)));
+    const V f = select(near_zero, x, parts.fraction);
+    const V exponent = select(near_zero, V(T(0)), parts.exponent);
+    const V correction = select(near_zero, V(T(0)), lost / u);
     V y = log_from(exponent, f / (f + V(T(2)))) + correction;
-    y = select(near & (x == V(T(0))), x, y);
+    y = select(near_zero & (x == V(T(0))), x, y);
     y = select(x < V(inf), y, x);
     y = select(u == V(T(0)), V(-inf), y);
     return select(u < V(T(0)), V(std::numeric_limits<T>::quiet_NaN()), y);

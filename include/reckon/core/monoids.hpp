@@ -146,8 +146,8 @@ class min_max {
         absorb(other.min_);
         absorb(other.max_);
     }
-    RECKON_INLINE double min() const noexcept { return min_; }
-    RECKON_INLINE double max() const noexcept { return max_; }
+    RECKON_INLINE double(min)() const noexcept { return min_; }
+    RECKON_INLINE double(max)() const noexcept { return max_; }
 
   private:
     double min_ = std::numeric_limits<double>::infinity();

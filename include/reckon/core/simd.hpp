@@ -73,17 +73,17 @@ struct registers {
     static RECKON_INLINE reg choose(mask m, reg a, reg b) noexcept { return xsimd::select(m, a, b); }
 #if defined(__SSE2__) || defined(_M_X64)
     // minps and maxps return their second operand when either is NaN, which is the contract of minimum and maximum.
-    static RECKON_INLINE reg min(reg a, reg b) noexcept {
+    static RECKON_INLINE reg lesser(reg a, reg b) noexcept {
         return (xsimd::min)(a, b);
     }
-    static RECKON_INLINE reg max(reg a, reg b) noexcept {
+    static RECKON_INLINE reg greater(reg a, reg b) noexcept {
         return (xsimd::max)(a, b);
     }
 #else
-    static RECKON_INLINE reg min(reg a, reg b) noexcept {
+    static RECKON_INLINE reg lesser(reg a, reg b) noexcept {
         return xsimd::select(a < b, a, b);
     }
-    static RECKON_INLINE reg max(reg a, reg b) noexcept {
+    static RECKON_INLINE reg greater(reg a, reg b) noexcept {
         return xsimd::select(a > b, a, b);
     }
 #endif
@@ -131,8 +131,8 @@ struct registers<T, isa::scalar> {
     static RECKON_INLINE void store(T* p, reg a) noexcept { *p = a.value; }
     static RECKON_INLINE reg fma(reg a, reg b, reg c) noexcept { return {mul_add(a.value, b.value, c.value)}; }
     static RECKON_INLINE reg choose(mask m, reg a, reg b) noexcept { return m ? a : b; }
-    static RECKON_INLINE reg min(reg a, reg b) noexcept { return {minimum(a.value, b.value)}; }
-    static RECKON_INLINE reg max(reg a, reg b) noexcept { return {maximum(a.value, b.value)}; }
+    static RECKON_INLINE reg lesser(reg a, reg b) noexcept { return {minimum(a.value, b.value)}; }
+    static RECKON_INLINE reg greater(reg a, reg b) noexcept { return {maximum(a.value, b.value)}; }
     static RECKON_INLINE reg abs(reg a) noexcept { return {absolute(a.value)}; }
     static RECKON_INLINE reg sqrt(reg a) noexcept { return {square_root(a.value)}; }
     static RECKON_INLINE reg bits_and(reg a, bits m) noexcept { return {simd::bits_and(a.value, m)}; }
@@ -244,8 +244,8 @@ struct pack {
 
     friend RECKON_INLINE pack mul_add(pack a, pack b, pack c) noexcept { return ops::fma(a.v, b.v, c.v); }
     friend RECKON_INLINE pack select(mask m, pack yes, pack no) noexcept { return ops::choose(m.m, yes.v, no.v); }
-    friend RECKON_INLINE pack minimum(pack a, pack b) noexcept { return ops::min(a.v, b.v); }
-    friend RECKON_INLINE pack maximum(pack a, pack b) noexcept { return ops::max(a.v, b.v); }
+    friend RECKON_INLINE pack minimum(pack a, pack b) noexcept { return ops::lesser(a.v, b.v); }
+    friend RECKON_INLINE pack maximum(pack a, pack b) noexcept { return ops::greater(a.v, b.v); }
     friend RECKON_INLINE pack absolute(pack a) noexcept { return ops::abs(a.v); }
     friend RECKON_INLINE pack square_root(pack a) noexcept { return ops::sqrt(a.v); }
     friend RECKON_INLINE pack bits_and(pack a, bits m) noexcept { return ops::bits_and(a.v, m); }
