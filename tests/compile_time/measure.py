@@ -1,0 +1,71 @@
+"""Compares the time to compile each public header with its budget.
+
+Usage: measure.py <c++> <include folder> <budget file> [<other include folder>...]
+
+The time is user CPU seconds of `c++ -std=c++20 -O2 -c` on a file that includes one header, less those of an empty file.
+Budgets hold on the machine that budget.txt was written on; elsewhere they are scaled by the time that <string> takes.
+A header over its budget is measured again twice, and the least time counts.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+compiler, include, budget_file = sys.argv[1:4]
+others = [folder for folder in sys.argv[4:] if folder not in ("", "/usr/include") and os.path.isdir(folder)]
+
+
+def seconds(line, folder):
+    source = os.path.join(folder, "one.cpp")
+    with open(source, "w") as file:
+        file.write(line + "\n")
+    command = [compiler, "-std=c++20", "-O2", "-I" + include]
+    for other in others:
+        command += ["-isystem", other]
+    before = os.times()
+    subprocess.run(command + ["-c", source, "-o", os.path.join(folder, "one.o")], check=True)
+    return os.times().children_user - before.children_user
+
+
+def public_headers():
+    for folder, _, files in sorted(os.walk(os.path.join(include, "reckon"))):
+        if os.path.basename(folder) != "detail":
+            for file in sorted(files):
+                if file.endswith(".hpp"):
+                    yield os.path.relpath(os.path.join(folder, file), include)
+
+
+budgets = {}
+with open(budget_file) as file:
+    for line in file:
+        fields = line.split("#")[0].split()
+        if fields:
+            budgets[fields[0]] = float(fields[1])
+
+over, stale = [], set(budgets) - {"<string>", "default"}
+with tempfile.TemporaryDirectory() as folder:
+    empty = min(seconds("", folder) for _ in range(3))
+    reference = min(seconds("#include <string>", folder) for _ in range(5)) - empty
+    scale = max(1.0, reference / budgets["<string>"])
+    print(f"<string> takes {reference:.2f} s here and {budgets['<string>']:.2f} s in the budget: scale {scale:.2f}")
+    print(f"{'header':45} {'seconds':>8} {'budget':>8}")
+    for header in public_headers():
+        stale.discard(header)
+        if header == "reckon/eigen.hpp" and not any(os.path.isdir(os.path.join(o, "Eigen")) for o in others):
+            continue
+        budget = budgets.get(header, budgets["default"]) * scale
+        line = f'#include "{header}"'
+        spent = seconds(line, folder) - empty
+        for _ in range(2):
+            if spent > budget:
+                spent = min(spent, seconds(line, folder) - empty)
+        note = "" if header in budgets else "  (default budget)"
+        if spent > budget:
+            over.append(header)
+            note += "  OVER"
+        print(f"{header:45} {max(spent, 0.0):8.2f} {budget:8.2f}{note}")
+for header in sorted(stale):
+    print(f"budget.txt names {header}, which does not exist")
+for header in over:
+    print(f"{header} is over its budget: include less, or raise the line in budget.txt and say why")
+sys.exit(1 if over or stale else 0)

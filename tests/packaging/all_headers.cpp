@@ -1,0 +1,6 @@
+// Every header in one file.
+#include "every_header.hpp"
+
+int main() {
+    return 0;
+}
