@@ -1,0 +1,192 @@
+// Sorting by score. Ranks, isotonic regression and exact AUC all need examples in score order; with 0/1 labels they
+// need less than a sort, and visit_sorted() gives them that.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "reckon/core/config.hpp"
+#include "reckon/core/expects.hpp"
+#include "reckon/core/isa.hpp"
+#include "reckon/core/lane.hpp"
+#include "reckon/core/views.hpp"
+
+namespace reckon {
+
+/// Unsigned integer that orders as the floating-point number does; -0 and +0 give the same one. NaN has no place.
+template <class T>
+RECKON_INLINE typename simd::float_format<T>::bits ordered_bits(T x) noexcept {
+    using bits = typename simd::float_format<T>::bits;
+    constexpr bits sign = bits(1) << (8 * sizeof(T) - 1);
+    const bits b = std::bit_cast<bits>(x + T(0));  // -0 becomes +0
+    return b ^ ((b & sign) != 0 ? ~bits(0) : sign);
+}
+/// The number that ordered_bits() was given.
+template <class T>
+RECKON_INLINE T from_ordered_bits(typename simd::float_format<T>::bits b) noexcept {
+    using bits = typename simd::float_format<T>::bits;
+    constexpr bits sign = bits(1) << (8 * sizeof(T) - 1);
+    return std::bit_cast<T>(static_cast<bits>(b ^ ((b & sign) != 0 ? sign : ~bits(0))));
+}
+
+/// Row numbers in ascending order of score; equal scores keep their order, NaN comes last.
+///
+/// Throws    std::invalid_argument for 2^32 rows or more.
+/// Cost      radix sort: 3 passes over float, 6 over double, fewer when leading or trailing bits are all equal.
+template <class Isa = isa::native, class T>
+std::vector<std::uint32_t> ascending_order(vector_view<const T> scores) {
+    using bits = typename simd::float_format<T>::bits;
+    struct item {
+        bits key;
+        std::uint32_t row;
+    };
+    constexpr int digit = 11;
+    constexpr int passes = (8 * static_cast<int>(sizeof(T)) + digit - 1) / digit;
+    constexpr bits mask = (bits(1) << digit) - 1;
+    const std::size_t n = scores.size();
+    expects(n < (std::uint64_t{1} << 32), "ascending_order", n, " rows, fewer than 2^32 are possible");
+
+    std::vector<item> from(n), to(n);
+    std::vector<std::array<std::uint32_t, std::size_t{1} << digit>> counts(passes);
+    for (std::size_t i = 0; i < n; ++i) {
+        const bits key = scores[i] == scores[i] ? ordered_bits(scores[i]) : ~bits(0);
+        from[i] = {key, static_cast<std::uint32_t>(i)};
+        for (int p = 0; p < passes; ++p) ++counts[static_cast<std::size_t>(p)][(key >> (p * digit)) & mask];
+    }
+    for (int p = 0; p < passes && n > 0; ++p) {
+        auto& count = counts[static_cast<std::size_t>(p)];
+        if (count[(from[0].key >> (p * digit)) & mask] == n) continue;  // all keys agree in this digit
+        std::uint32_t start = 0;
+        for (std::uint32_t& c : count) start += std::exchange(c, start);
+        for (const item& it : from) to[count[(it.key >> (p * digit)) & mask]++] = it;
+        std::swap(from, to);
+    }
+    std::vector<std::uint32_t> order(n);
+    for (std::size_t i = 0; i < n; ++i) order[i] = from[i].row;
+    return order;
+}
+
+namespace detail {
+
+RECKON_INLINE void insertion_sort(std::uint32_t* items, std::size_t n) noexcept {
+    for (std::size_t i = 1; i < n; ++i) {
+        const std::uint32_t item = items[i];
+        std::size_t j = i;
+        for (; j > 0 && items[j - 1] > item; --j) items[j] = items[j - 1];
+        items[j] = item;
+    }
+}
+
+// Sorts items that differ in their lowest `bits` only. A counting pass on the leading ones of these, with about one
+// slot an item, leaves hardly any item far from its place; insertion does the rest. `scratch` holds n items.
+template <class Isa>
+void sort_bucket(std::uint32_t* items, std::uint32_t* scratch, std::size_t n, int bits) noexcept {
+    constexpr std::uint32_t few = 16;
+    constexpr int most_slot_bits = 10;
+    while (n > few && bits > 0) {
+        const int slot_bits = (std::min)({static_cast<int>(std::bit_width(n - 1)), most_slot_bits, bits});
+        const int shift = bits - slot_bits;
+        const std::size_t slots = std::size_t{1} << slot_bits;
+        const std::uint32_t mask = static_cast<std::uint32_t>(slots - 1);
+        std::uint32_t end[(std::size_t{1} << most_slot_bits) + 1];
+        for (std::size_t s = 0; s < slots; ++s) end[s] = 0;
+        for (std::size_t i = 0; i < n; ++i) ++end[(items[i] >> shift) & mask];
+        std::uint32_t at = 0, fullest = 0;
+        for (std::size_t s = 0; s < slots; ++s) {
+            fullest = (std::max)(fullest, end[s]);
+            at += std::exchange(end[s], at);
+        }
+        bits = shift;
+        if (fullest == n) continue;  // these bits are all equal
+        for (std::size_t i = 0; i < n; ++i) scratch[end[(items[i] >> shift) & mask]++] = items[i];
+        std::copy(scratch, scratch + n, items);
+        if (shift == 0) return;
+        if (fullest > few) {
+            std::uint32_t first = 0;
+            for (std::size_t s = 0; s < slots; first = end[s++]) {
+                if (end[s] - first > few) sort_bucket<Isa>(items + first, scratch + first, end[s] - first, shift);
+            }
+        }
+        break;
+    }
+    insertion_sort(items, n);
+}
+
+// Scores and 0/1 labels cut into buckets that ascend; inside a bucket items are in no order. An item is
+// (key - base key of its bucket) * 2 + (1 - label), exact for every float. Among equal scores positives come first.
+struct score_buckets {
+    std::vector<std::uint32_t> items;
+    std::vector<std::uint32_t> ends;  // bucket b holds items[b == 0 ? 0 : ends[b - 1] .. ends[b])
+    std::uint32_t lowest = 0;         // ordered bits of the smallest score
+    int item_bits = 1;                // of the key remainder and the label
+
+    std::uint32_t base(std::size_t bucket) const noexcept {
+        return lowest + (static_cast<std::uint32_t>(bucket) << (item_bits - 1));
+    }
+};
+
+// True where every label is 0 or 1.
+template <class Isa, class Y>
+bool labels_are_binary(vector_view<const Y> labels) noexcept {
+    int binary = 1;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+        binary &= static_cast<int>(labels[i] == Y(0)) | static_cast<int>(labels[i] == Y(1));
+    }
+    return binary != 0;
+}
+
+// Partitions scores without NaN and 0/1 labels: one pass for the range, one to count, one to move.
+template <class Isa, class Y>
+score_buckets bucket_scores(vector_view<const float> scores, vector_view<const Y> labels) {
+    const std::size_t n = scores.size();
+    score_buckets out;
+    if (n == 0) return out;
+    float low = scores[0], high = scores[0];
+    for (std::size_t i = 1; i < n; ++i) {
+        low = scores[i] < low ? scores[i] : low;
+        high = scores[i] > high ? scores[i] : high;
+    }
+    out.lowest = ordered_bits(low);
+    const std::uint32_t range = ordered_bits(high) - out.lowest;
+    // About 256 items a bucket, at most 4096 buckets: their counters stay in the first-level cache.
+    const int bucket_bits = (std::clamp)(static_cast<int>(std::bit_width(n / 256)), 1, 12);
+    const int shift = (std::max)(static_cast<int>(std::bit_width(range)) - bucket_bits, 0);
+    const std::size_t buckets = (std::size_t{range} >> shift) + 1;
+    out.item_bits = shift + 1;
+    out.ends.assign(buckets, 0);
+    std::uint32_t* ends = out.ends.data();
+    const std::uint32_t lowest = out.lowest;
+    for (std::size_t i = 0; i < n; ++i) ++ends[(ordered_bits(scores[i]) - lowest) >> shift];
+    std::uint32_t at = 0;
+    for (std::size_t b = 0; b < buckets; ++b) at += std::exchange(ends[b], at);
+    out.items.resize(n);
+    std::uint32_t* items = out.items.data();
+    const std::uint32_t mask = (std::uint32_t{1} << shift) - 1;
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::uint32_t key = ordered_bits(scores[i]) - lowest;
+        items[ends[key >> shift]++] = ((key & mask) << 1) | static_cast<std::uint32_t>(labels[i] == Y(0));
+    }
+    return out;
+}
+
+// Visits the buckets in ascending order, each sorted: visit(base key, items, count). Sorts in place.
+template <class Isa, class Visit>
+void visit_sorted(score_buckets& buckets, Visit&& visit) {
+    std::vector<std::uint32_t> scratch;
+    std::uint32_t first = 0;
+    for (std::size_t b = 0; b < buckets.ends.size(); first = buckets.ends[b++]) {
+        const std::size_t count = buckets.ends[b] - first;
+        if (count == 0) continue;
+        if (scratch.size() < count) scratch.resize(count);
+        sort_bucket<Isa>(buckets.items.data() + first, scratch.data(), count, buckets.item_bits);
+        visit(buckets.base(b), buckets.items.data() + first, count);
+    }
+}
+
+}  // namespace detail
+}  // namespace reckon
