@@ -190,7 +190,6 @@ class isotonic {
     /// The calibrated probability of one score.
     template <std::floating_point T>
     T operator()(T score) const noexcept {
-        if (levels_.empty() || score != score) return std::numeric_limits<T>::quiet_NaN();
         return static_cast<T>(at(static_cast<double>(score)));
     }
     /// Maps scores [N] to out [N]; `out` may be the memory of `scores`.
@@ -201,7 +200,8 @@ class isotonic {
         using result = typename decltype(to)::value_type;
         expects(to.size() == in.size(), "isotonic::apply", in.size(), " scores but room for ", to.size(), " results");
         exec::map_parts(where, in.size(), [&](std::size_t first, std::size_t count) {
-            for (std::size_t i = first; i < first + count; ++i) to[i] = static_cast<result>((*this)(in[i]));
+            for (std::size_t i = first; i < first + count; ++i)
+                to[i] = static_cast<result>(at(static_cast<double>(in[i])));
         });
     }
 
@@ -366,6 +366,7 @@ class isotonic {
     }
 
     double at(double score) const noexcept {
+        if (levels_.empty() || score != score) return std::numeric_limits<double>::quiet_NaN();
         const double* x = scores_.data();
         const double* y = levels_.data();
         const std::size_t c = cell(score);

@@ -1,0 +1,106 @@
+// Order-preserving bits, radix order and the bucketed visit of scores with 0/1 labels.
+#include "reckon/core/sort.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "../support/random_data.hpp"
+#include "../support/sweep.hpp"
+
+using namespace reckon;
+namespace ts = reckon::testing_support;
+
+TEST_CASE("ordered_bits: order as the numbers, zero once, and back") {
+    const float inf = std::numeric_limits<float>::infinity();
+    const std::vector<float> ascending{-inf, -3.0e38f, -1.0f, -1.0e-40f, 0.0f, 1.0e-45f, 1e-3f, 0.5f, 1.0f, 2.0f, inf};
+    for (std::size_t i = 0; i + 1 < ascending.size(); ++i) {
+        CHECK(ordered_bits(ascending[i]) < ordered_bits(ascending[i + 1]));
+        CHECK(ordered_bits(double{ascending[i]}) < ordered_bits(double{ascending[i + 1]}));
+    }
+    CHECK(ordered_bits(-0.0f) == ordered_bits(0.0f));
+    CHECK(ordered_bits(-0.0) == ordered_bits(0.0));
+    for (const float x : ascending) {
+        CHECK(from_ordered_bits<float>(ordered_bits(x)) == x);
+        CHECK(from_ordered_bits<double>(ordered_bits(double{x})) == double{x});
+    }
+}
+
+TEST_CASE_TEMPLATE("ascending_order: a stable sort with NaN last", T, float, double) {
+    for (const std::size_t n : {0u, 1u, 2u, 3u, 17u, 1000u, 70001u}) {
+        for (const std::size_t levels : {std::size_t{0}, std::size_t{5}}) {
+            auto scores = ts::random_normal<T>(n, 0.0, 3.0, n + levels);
+            for (std::size_t i = 0; i < n; ++i) {
+                if (levels > 0) scores[i] = static_cast<T>(static_cast<int>(scores[i] * 2)) / 2;
+                if (i % 97 == 13) scores[i] = std::numeric_limits<T>::quiet_NaN();
+                if (i % 101 == 7) scores[i] = -scores[i] * T(0);
+            }
+            std::vector<std::uint32_t> want(n);
+            std::iota(want.begin(), want.end(), 0u);
+            std::stable_sort(want.begin(), want.end(), [&](std::uint32_t a, std::uint32_t b) {
+                if (std::isnan(scores[a]) || std::isnan(scores[b]))
+                    return !std::isnan(scores[a]) && std::isnan(scores[b]);
+                return scores[a] < scores[b];
+            });
+            CHECK(ascending_order(input(scores)) == want);
+        }
+    }
+}
+
+TEST_CASE("visit_sorted: every score and label once, ascending, positives first among equals") {
+    for (const std::size_t n : {1u, 2u, 15u, 16u, 17u, 33u, 500u, 5000u, 300000u}) {
+        for (int shape = 0; shape < 6; ++shape) {
+            std::vector<float> scores(n);
+            std::vector<std::uint8_t> labels(n);
+            const random_stream rng(n, static_cast<std::uint64_t>(shape));
+            for (std::size_t i = 0; i < n; ++i) {
+                const double u = rng.uniform(2 * i);
+                switch (shape) {
+                    case 0:
+                        scores[i] = static_cast<float>(u);
+                        break;
+                    case 1:
+                        scores[i] = static_cast<float>(rng.normal(2 * i));
+                        break;  // both signs
+                    case 2:
+                        scores[i] = static_cast<float>(std::floor(u * 8) / 8);
+                        break;  // heavy ties
+                    case 3:
+                        scores[i] = 0.25f;
+                        break;  // one score
+                    case 4:
+                        scores[i] = static_cast<float>(std::exp(-80.0 * u));
+                        break;  // many octaves
+                    default:
+                        scores[i] = u < 0.01 ? 0.0f : 0.5f + static_cast<float>(u) * 1e-6f;  // crowded
+                }
+                labels[i] = rng.uniform(2 * i + 1) < 0.3;
+            }
+            struct row {
+                float score;
+                int label;
+                bool operator==(const row&) const = default;
+            };
+            std::vector<row> want(n), got;
+            for (std::size_t i = 0; i < n; ++i) want[i] = {scores[i], labels[i]};
+            std::stable_sort(want.begin(), want.end(), [](const row& a, const row& b) {
+                return a.score < b.score || (a.score == b.score && a.label > b.label);
+            });
+            auto buckets = detail::bucket_scores<isa::native>(input(scores), input(labels));
+            detail::visit_sorted<isa::native>(
+                buckets, [&](std::uint32_t base, const std::uint32_t* items, std::size_t count) {
+                    for (std::size_t i = 0; i < count; ++i) {
+                        got.push_back({from_ordered_bits<float>(base + (items[i] >> 1)), (items[i] & 1u) == 0 ? 1 : 0});
+                    }
+                });
+            CAPTURE(n);
+            CAPTURE(shape);
+            CHECK(got == want);
+        }
+    }
+}
