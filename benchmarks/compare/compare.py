@@ -10,7 +10,8 @@ reported, else CPU time per iteration) or any other program that prints one meas
 tab-separated columns under a header `# ... <tab> ns_per_item` whose columns before that one make up the name.
 
 Printed per pair: time of B / time of A, so above 1 A is faster; once from the minimum of each run and once from its median.
-The figure is the median over rounds of the ratio within the round. Rounds in which the clock was off are left out.
+The figure is the median over rounds of the ratio within the round. Rounds in which the core ran slower than in others,
+because of its clock or of other work on it, are left out and repeated, up to three times the rounds asked for.
 """
 
 import argparse
@@ -37,7 +38,7 @@ class Failure(Exception):
 
 
 def read_google_benchmark(report):
-    """Returns ({name: [ns]}, lowest GHz counter or None) of a Google Benchmark JSON report."""
+    """Returns ({name: [ns]}, median GHz counter or None) of a Google Benchmark JSON report."""
     times, clocks = {}, []
     for row in report.get("benchmarks", []):
         if row.get("error_occurred"):
@@ -48,7 +49,7 @@ def read_google_benchmark(report):
         times.setdefault(row.get("run_name", row["name"]), []).append(float(ns))
         if "GHz" in row:
             clocks.append(float(row["GHz"]))
-    return times, min(clocks, default=None)
+    return times, statistics.median(clocks) if clocks else None
 
 
 def read_lines(text):
@@ -132,15 +133,22 @@ def pair_names(a_names, b_names, wanted):
     raise Failure(f"no equal names, use --pair: A has {sorted(a_names)}, B has {sorted(b_names)}")
 
 
+def steady_rounds(a_runs, b_runs, tolerance):
+    """Indices of the rounds in which neither run was off the clock."""
+    rounds = len(a_runs)
+    off = {i % rounds for i in off_clock(a_runs + b_runs, tolerance)}
+    return [i for i in range(rounds) if i not in off]
+
+
 def compare(a_runs, b_runs, wanted=(), tolerance=0.05, level=0.95):
     """The result as a dict; a_runs[i] and b_runs[i] belong to round i, each {times, clock_seconds, ghz}."""
     rounds = len(a_runs)
-    dropped = sorted({i % rounds for i in off_clock(a_runs + b_runs, tolerance)})
-    kept = [i for i in range(rounds) if i not in dropped]
+    kept = steady_rounds(a_runs, b_runs, tolerance)
     if len(kept) < LEAST_ROUNDS:
+        loops = [1e3 * run["clock_seconds"] for run in a_runs + b_runs]
         raise Failure(
-            f"a slow clock in {len(dropped)} of {rounds} rounds, fewer than {LEAST_ROUNDS} are left: "
-            "the machine is busy or its frequency changes"
+            f"the clock was steady in {len(kept)} of {rounds} rounds, which is fewer than {LEAST_ROUNDS} "
+            f"(the fixed loop took {min(loops):.2f} to {max(loops):.2f} ms): the machine is busy"
         )
     results = []
     for a, b in pair_names(a_runs[0]["times"], b_runs[0]["times"], wanted):
@@ -158,6 +166,7 @@ def compare(a_runs, b_runs, wanted=(), tolerance=0.05, level=0.95):
                 "of_median": ratio(a_times, b_times, statistics.median, level),
             }
         )
+    dropped = [i for i in range(rounds) if i not in kept]
     return {"rounds": rounds, "dropped_rounds": dropped, "level": level, "results": results}
 
 
@@ -172,11 +181,11 @@ def run_program(command):
         # Google Benchmark reads its flags from the environment too, other programs do not care.
         environment = {**os.environ, "BENCHMARK_OUT": path, "BENCHMARK_OUT_FORMAT": "json"}
         try:
-            done = subprocess.run(shlex.split(command), env=environment, stdout=subprocess.PIPE, text=True, check=False)
+            done = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, check=False)
         except OSError as error:
             raise Failure(f"{command}: {error}") from error
         if done.returncode != 0:
-            raise Failure(f"{command}: exit status {done.returncode}")
+            raise Failure(f"{command}: exit status {done.returncode}\n{done.stderr or done.stdout}".rstrip())
         if os.path.exists(path) and os.path.getsize(path) > 0:
             with open(path, encoding="utf-8") as file:
                 times, ghz = read_google_benchmark(json.load(file))
@@ -201,7 +210,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--a", required=True, help="first command line")
     parser.add_argument("--b", required=True, help="second command line")
-    parser.add_argument("-k", "--rounds", type=int, default=10, help="rounds of A and B (default 10)")
+    parser.add_argument("-k", "--rounds", type=int, default=10, help="rounds with a steady clock (default 10)")
     parser.add_argument("--pair", action="append", default=[], metavar="A=B", help="names to compare; repeatable")
     parser.add_argument("--clock-tolerance", type=float, default=0.05, help="slower runs are left out (default 0.05)")
     parser.add_argument("--level", type=float, default=0.95, help="level of the interval (default 0.95)")
@@ -213,9 +222,11 @@ def main(arguments=None):
         parser.error("--level must be between 0 and 1")
     try:
         a_runs, b_runs = [], []
-        for _ in range(options.rounds):
+        for _ in range(3 * options.rounds):
             a_runs.append(run_program(options.a))
             b_runs.append(run_program(options.b))
+            if len(steady_rounds(a_runs, b_runs, options.clock_tolerance)) >= options.rounds:
+                break
         outcome = compare(a_runs, b_runs, options.pair, options.clock_tolerance, options.level)
     except Failure as failure:
         print(f"compare: {failure}", file=sys.stderr)

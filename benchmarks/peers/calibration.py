@@ -8,11 +8,13 @@ example; for field_stats one row of one field, for wilson one interval, for conf
 Float32 goes in wherever the peer takes it. Each peer gets its best known form: presorted input where the task says so,
 reused output arrays, blocks that stay in cache. Peers of one task must agree in their result, else the script fails.
 
-A package that cannot be imported is skipped and named. netcal needs PyTorch; torchmetrics is left out for that reason.
+A package that cannot be imported is skipped and named. torchmetrics is left out because it needs PyTorch; netcal imports it
+without using it here, so tests/fixtures/netcal_peer.py stands in for it.
 """
 
 import argparse
 import importlib
+import importlib.metadata
 import os
 import statistics
 import sys
@@ -27,8 +29,10 @@ try:
 except ImportError:
     sys.exit("calibration.py needs numpy: pip install -r benchmarks/peers/requirements.txt")
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/fixtures"))
+
 F32 = np.float32
-PACKAGES = {"sklearn": "scikit-learn"}  # import name to package name, where they differ
+PACKAGES = {"sklearn": "scikit-learn", "netcal_peer": "netcal"}  # import name to package name, where they differ
 CELLS = {"cells1e3": 10**3, "cells1e5": 10**5, "cells1e6": 10**6}
 TIES = {"distinct": 0, "ties1000": 1000, "ties64": 64}
 BINS = 15
@@ -242,12 +246,11 @@ def _(n, variant, stats):
     return ece, float
 
 
-@peer("ece", "netcal", "netcal.metrics")
-def _(n, variant, metrics):
+@peer("ece", "netcal", "netcal_peer")
+def _(n, variant, netcal):
     p = probabilities(n, TIES[variant])
     y = labels(p).astype(np.int32)
-    # netcal folds a binary p to the confidence max(p, 1 - p) unless it is treated as a detection.
-    return lambda: metrics.ECE(BINS, detection=True).measure(p, y), float
+    return lambda: netcal.ECE(BINS).measure(p, y), float
 
 
 # ECE, MCE, Brier score and log-loss together.
@@ -444,19 +447,21 @@ def _(n, variant):
 
 
 def version(module_name):
-    package = module_name.split(".")[0]
-    return f"{PACKAGES.get(package, package)} {importlib.import_module(package).__version__}"
+    module = module_name.split(".")[0]
+    package = PACKAGES.get(module, module)
+    return f"{package} {importlib.metadata.version(package)}"
 
 
 def import_all(modules, skipped):
     """The modules, or None when one cannot be imported; the reason is printed once."""
+    package = PACKAGES.get(modules[0].split(".")[0], modules[0].split(".")[0]) if modules else ""
+    if package in skipped:
+        return None
     try:
         return [importlib.import_module(name) for name in modules]
     except ImportError as error:
-        package = modules[0].split(".")[0]
-        if package not in skipped:
-            skipped.add(package)
-            print(f"# skipped {package}: {error}")
+        skipped.add(package)
+        print(f"# skipped {package}: {error}")
         return None
 
 
