@@ -5,11 +5,11 @@
                --b "python3 benchmarks/peers/calibration.py --task pava --peer scipy" \\
                --pair "pava/1000000=scipy/pava/1000000/binary" -k 10
 
-Every round runs A, then B. A program is either a Google Benchmark program (its JSON report is taken, ns/item where it is
-reported, else CPU time per iteration) or any other program that prints one measurement a line: `name ns_per_item`, or
+Every round runs A, then B. A program is either a Google Benchmark program (its JSON report is taken, ns/item where it
+is reported, else CPU time per iteration) or any other program that prints one measurement a line: `name ns_per_item`, or
 tab-separated columns under a header `# ... <tab> ns_per_item` whose columns before that one make up the name.
 
-Printed per pair: time of B / time of A, so above 1 A is faster; once from the minimum of each run and once from its median.
+Printed per pair: time of B / time of A, so above 1 A is faster; once from the minimum of each run, once from its median.
 The figure is the median over rounds of the ratio within the round. Rounds in which the core ran slower than in others,
 because of its clock or of other work on it, are left out and repeated, up to three times the rounds asked for.
 """

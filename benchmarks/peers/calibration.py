@@ -3,13 +3,13 @@
 
     calibration.py [--n 10000 1000000] [--task pava auc] [--peer scipy] [--repeat 7]
 
-Prints tab-separated lines `peer task n variant ns_per_item median_ns`: minimum and median over the repetitions. An item is one
-example; for field_stats one row of one field, for wilson one interval, for confcalib_apply one row of three fields.
+Prints tab-separated lines `peer task n variant ns_per_item median_ns`: minimum and median over the repetitions. An item
+is one example; for field_stats one row of one field, for wilson one interval, for confcalib_apply one row of three fields.
 Float32 goes in wherever the peer takes it. Each peer gets its best known form: presorted input where the task says so,
 reused output arrays, blocks that stay in cache. Peers of one task must agree in their result, else the script fails.
 
-A package that cannot be imported is skipped and named. torchmetrics is left out because it needs PyTorch; netcal imports it
-without using it here, so tests/fixtures/netcal_peer.py stands in for it.
+A package that cannot be imported is skipped and named. torchmetrics is left out because it needs PyTorch; netcal
+imports it without using it here, so tests/fixtures/netcal_peer.py stands in for it.
 """
 
 import argparse
@@ -323,7 +323,8 @@ def field_input(n, variant):
 
 def digest(ids, sums_p, sums_y, counts):
     """One figure that depends on every cell's three numbers."""
-    return float(np.sum(np.sin(ids) ** 2 * (np.asarray(sums_p, np.float64) + 3 * np.asarray(sums_y) + 7 * np.asarray(counts))))
+    cells = np.asarray(sums_p, np.float64) + 3 * np.asarray(sums_y) + 7 * np.asarray(counts)
+    return float(np.sum(np.sin(ids) ** 2 * cells))
 
 
 @peer("field_stats", "numpy_bincount")

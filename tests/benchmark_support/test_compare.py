@@ -151,7 +151,8 @@ class EndToEndTest(unittest.TestCase):
 
     def test_report_against_lines(self):
         row = {"name": "f", "run_type": "iteration", "cpu_time": 2.0, "time_unit": "us"}
-        a = self.python(f"import os; open(os.environ['BENCHMARK_OUT'], 'w').write({json.dumps({'benchmarks': [row]})!r})")
+        report = json.dumps({"benchmarks": [row]})
+        a = self.python(f"import os; open(os.environ['BENCHMARK_OUT'], 'w').write({report!r})")
         b = self.python("print('peer 5000')")
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "out.json")
