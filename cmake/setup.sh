@@ -69,4 +69,4 @@ find_cmake() {
     have_cmake || fail "the CMake in $1 does not work"
 }
 
-jobs() { nproc 2>/dev/null || echo 2; }
+core_count() { nproc 2>/dev/null || echo 2; }

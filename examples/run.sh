@@ -19,7 +19,7 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRECKON_MARCH="${REC
     -DRECKON_BUILD_TESTS=OFF -DRECKON_BUILD_EXAMPLES=ON -DRECKON_BUILD_BENCHMARKS=OFF -DRECKON_BUILD_DOCS=OFF
 
 say "building"
-cmake --build "$build" -j "${JOBS:-$(jobs)}"
+cmake --build "$build" -j "${JOBS:-$(core_count)}"
 
 say "running calibrate_ctr"
 [ -x "$build/examples/calibrate_ctr" ] || fail "examples/calibrate_ctr.cpp is not in this tree"

@@ -21,7 +21,7 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -DRECKON_BUILD_TESTS=ON -DRECKON_BUILD_EXAMPLES=ON -DRECKON_BUILD_BENCHMARKS=OFF
 
 say "building"
-cmake --build "$build" -j "${JOBS:-$(jobs)}"
+cmake --build "$build" -j "${JOBS:-$(core_count)}"
 
 say "testing"
-ctest --test-dir "$build" --output-on-failure --no-tests=error -j "${JOBS:-$(jobs)}" "$@"
+ctest --test-dir "$build" --output-on-failure --no-tests=error -j "${JOBS:-$(core_count)}" "$@"
