@@ -91,13 +91,13 @@ void sort_bucket(std::uint32_t* items, std::uint32_t* scratch, std::size_t n, in
     while (n > few && bits > 0) {
         const int slot_bits = (std::min)({static_cast<int>(std::bit_width(n - 1)), most_slot_bits, bits});
         const int shift = bits - slot_bits;
-        const std::size_t slots = std::size_t{1} << slot_bits;
-        const std::uint32_t mask = static_cast<std::uint32_t>(slots - 1);
+        const std::size_t slot_count = std::size_t{1} << slot_bits;
+        const std::uint32_t mask = static_cast<std::uint32_t>(slot_count - 1);
         std::uint32_t end[(std::size_t{1} << most_slot_bits) + 1];
-        for (std::size_t s = 0; s < slots; ++s) end[s] = 0;
+        for (std::size_t s = 0; s < slot_count; ++s) end[s] = 0;
         for (std::size_t i = 0; i < n; ++i) ++end[(items[i] >> shift) & mask];
         std::uint32_t at = 0, fullest = 0;
-        for (std::size_t s = 0; s < slots; ++s) {
+        for (std::size_t s = 0; s < slot_count; ++s) {
             fullest = (std::max)(fullest, end[s]);
             at += std::exchange(end[s], at);
         }
@@ -108,7 +108,7 @@ void sort_bucket(std::uint32_t* items, std::uint32_t* scratch, std::size_t n, in
         if (shift == 0) return;
         if (fullest > few) {
             std::uint32_t first = 0;
-            for (std::size_t s = 0; s < slots; first = end[s++]) {
+            for (std::size_t s = 0; s < slot_count; first = end[s++]) {
                 if (end[s] - first > few) sort_bucket<Isa>(items + first, scratch + first, end[s] - first, shift);
             }
         }
