@@ -143,8 +143,8 @@ class min_max {
         max_ = x > max_ ? x : max_;
     }
     RECKON_INLINE void merge(const min_max& other) noexcept {
-        absorb(other.min_);
-        absorb(other.max_);
+        min_ = other.min_ < min_ ? other.min_ : min_;
+        max_ = other.max_ > max_ ? other.max_ : max_;
     }
     RECKON_INLINE double(min)() const noexcept { return min_; }
     RECKON_INLINE double(max)() const noexcept { return max_; }
