@@ -1,0 +1,230 @@
+// The rows that a calibrator is fitted on: checked once, summarised, and handed on as lanes in short blocks.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "reckon/calibration/calibrator.hpp"
+#include "reckon/core/batch.hpp"
+#include "reckon/core/simd.hpp"
+#include "reckon/exec/parts.hpp"
+
+namespace reckon::detail {
+
+/// Rows whose sums may be kept in lanes before they go to double: at most 64 additions of a lane's type.
+inline constexpr std::size_t block_rows = 256;
+
+/// Rows first .. first + count - 1 of a column as numbers of type T: the column itself, or a copy in `buffer`.
+template <class T, class U>
+RECKON_INLINE const T* as_lanes(vector_view<const U> column, std::size_t first, std::size_t count, T* buffer) noexcept {
+    if constexpr (std::is_same_v<T, U>) {
+        return column.data() + first;
+    } else {
+        for (std::size_t i = 0; i < count; ++i) buffer[i] = static_cast<T>(column[first + i]);
+        return buffer;
+    }
+}
+
+/// Calls body(offset, count, score, label, weight) with packs over one block of at most block_rows rows. Lanes beyond
+/// the end have weight 0 and the given padding.
+template <class T, class Isa, bool Weighted, class Batch, class Body>
+RECKON_INLINE void for_each_pack(const Batch& rows, std::size_t first, std::size_t count, T label_padding,
+                                 Body&& body) noexcept {
+    using V = simd::pack<T, Isa>;
+    T score_buffer[block_rows], label_buffer[block_rows], weight_buffer[block_rows];
+    const T* f = as_lanes(rows.scores, first, count, score_buffer);
+    const T* y = as_lanes(rows.labels, first, count, label_buffer);
+    const T* w = nullptr;
+    if constexpr (Weighted) w = as_lanes(rows.weights, first, count, weight_buffer);
+    std::size_t i = 0;
+    for (; i + V::lanes <= count; i += V::lanes) {
+        if constexpr (Weighted) {
+            body(i, V::lanes, V::load(f + i), V::load(y + i), V::load(w + i));
+        } else {
+            body(i, V::lanes, V::load(f + i), V::load(y + i), V(T(1)));
+        }
+    }
+    if (i < count) {
+        const std::size_t left = count - i;
+        V weight;
+        if constexpr (Weighted) {
+            weight = V::load_padded(w + i, left, T(0));
+        } else {
+            T ones[V::lanes];
+            for (std::size_t k = 0; k < V::lanes; ++k) ones[k] = T(1);
+            weight = V::load_padded(ones, left, T(0));
+        }
+        body(i, left, V::load_padded(f + i, left, T(0)), V::load_padded(y + i, left, label_padding), weight);
+    }
+}
+
+/// Raw rows on their way into a fit; the summary writes their log-odds to `logits` unless that is empty.
+template <class P, class Y, class W>
+struct raw_rows {
+    scored<P, Y, W> rows;
+    vector_view<P> logits;
+
+    std::size_t size() const noexcept { return rows.size(); }
+    raw_rows slice(std::size_t first, std::size_t count) const noexcept {
+        return {rows.slice(first, count), logits.slice(first, count)};
+    }
+};
+
+/// What a fit needs to know before it starts: how many rows are usable, their sums and the range of their scores.
+///
+/// L         lane type of the arithmetic; sums over a block of rows are rounded to it.
+template <class L, class Isa = isa::native>
+struct score_summary {
+    score_kind kind = score_kind::probability;
+    double weight = 0;     // sum of w
+    double positive = 0;   // sum of w y
+    double score_sum = 0;  // sum of w f
+    double lowest = std::numeric_limits<double>::infinity();
+    double highest = -std::numeric_limits<double>::infinity();
+    counts seen;
+
+    double negative() const noexcept { return (std::max)(0.0, weight - positive); }
+
+    template <class P, class Y, class W>
+    void absorb(const raw_rows<P, Y, W>& raw) noexcept {
+        if (raw.rows.weights.empty()) {
+            absorb_blocks<false>(raw);
+        } else {
+            absorb_blocks<true>(raw);
+        }
+    }
+    void merge(const score_summary& other) noexcept {
+        weight += other.weight;
+        positive += other.positive;
+        score_sum += other.score_sum;
+        lowest = (std::min)(lowest, other.lowest);
+        highest = (std::max)(highest, other.highest);
+        seen.merge(other.seen);
+    }
+
+  private:
+    template <bool Weighted, class P, class Y, class W>
+    void absorb_blocks(const raw_rows<P, Y, W>& raw) noexcept {
+        using V = simd::pack<L, Isa>;
+        constexpr L inf = std::numeric_limits<L>::infinity();
+        constexpr L finite = (std::numeric_limits<L>::max)();
+        const V least = kind == score_kind::probability ? L(0) : -finite;
+        const V most = kind == score_kind::probability ? L(1) : finite;
+        const bool to_logits = !raw.logits.empty();
+        V low(inf), high(-inf);
+        for (std::size_t first = 0; first < raw.size(); first += block_rows) {
+            const std::size_t count = (std::min)(block_rows, raw.size() - first);
+            V accepted(L(0)), weights(L(0)), positives(L(0)), scores(L(0));
+            // A label of NaN keeps the padding lanes out.
+            for_each_pack<L, Isa, Weighted>(raw.rows, first, count, std::numeric_limits<L>::quiet_NaN(),
+                                            [&](std::size_t at, std::size_t n, V score, V y, V w) {
+                                                auto ok = (least <= score) & (score <= most) & (V(L(0)) <= y) &
+                                                          (y <= V(L(1)));
+                                                if constexpr (Weighted) ok = ok & (V(L(0)) <= w) & (w <= V(finite));
+                                                V f = score;
+                                                if constexpr (std::is_same_v<L, P>) {
+                                                    if (to_logits) {
+                                                        f = clipped_logit(score);
+                                                        P* const to = raw.logits.data() + first + at;
+                                                        if (n == V::lanes) {
+                                                            f.store(to);
+                                                        } else {
+                                                            f.store_head(to, n);
+                                                        }
+                                                    }
+                                                }
+                                                const V counted = select(ok, w, V(L(0)));
+                                                const auto used = V(L(0)) < counted;
+                                                accepted += select(ok, V(L(1)), V(L(0)));
+                                                weights += counted;
+                                                positives = mul_add(counted, select(ok, y, V(L(0))), positives);
+                                                scores = mul_add(counted, select(ok, f, V(L(0))), scores);
+                                                low = minimum(low, select(used, f, V(inf)));
+                                                high = maximum(high, select(used, f, V(-inf)));
+                                            });
+            const auto taken = static_cast<std::uint64_t>(reduce_add(accepted));
+            seen.accepted += taken;
+            seen.rejected += count - taken;
+            weight += static_cast<double>(reduce_add(weights));
+            positive += static_cast<double>(reduce_add(positives));
+            score_sum += static_cast<double>(reduce_add(scores));
+        }
+        L lows[V::lanes], highs[V::lanes];
+        low.store(lows);
+        high.store(highs);
+        for (std::size_t i = 0; i < V::lanes; ++i) {
+            lowest = (std::min)(lowest, static_cast<double>(lows[i]));
+            highest = (std::max)(highest, static_cast<double>(highs[i]));
+        }
+    }
+};
+
+/// True when a fit takes the row; the same comparisons as in score_summary.
+template <class P, class Y, class W>
+bool usable(const scored<P, Y, W>& rows, std::size_t i, score_kind kind) noexcept {
+    constexpr P finite = (std::numeric_limits<P>::max)();
+    const P score = rows.scores[i], label = static_cast<P>(rows.labels[i]);
+    const P weight = rows.weights.empty() ? P(1) : static_cast<P>(rows.weights[i]);
+    const P least = kind == score_kind::probability ? P(0) : -finite;
+    const P most = kind == score_kind::probability ? P(1) : finite;
+    return least <= score && score <= most && P(0) <= label && label <= P(1) && P(0) <= weight && weight <= finite;
+}
+
+/// Checked rows in log-odds. Rows that a fit refuses are gone; without any, and with scores that are log-odds already,
+/// the columns are the caller's own.
+///
+/// Cost      one pass; n scores of scratch for probabilities, and a copy of all columns when a row was refused.
+template <class P, class Y, class W, class Isa = isa::native>
+class logit_rows {
+  public:
+    template <exec::policy Policy>
+    logit_rows(const Policy& where, const scored<P, Y, W>& batch, score_kind kind) : rows_(batch) {
+        const std::size_t n = batch.size();
+        vector_view<P> logits;
+        if (kind == score_kind::probability && n > 0) {
+            scores_ = std::make_unique_for_overwrite<P[]>(n);
+            logits = vector_view<P>(scores_.get(), n);
+            rows_.scores = logits;
+        }
+        score_summary<P, Isa> empty;
+        empty.kind = kind;
+        summary_ = exec::fold_parts(where, empty, raw_rows<P, Y, W>{batch, logits});
+        if (summary_.seen.rejected > 0) keep_usable(batch, kind);
+    }
+    logit_rows(const logit_rows&) = delete;
+    logit_rows& operator=(const logit_rows&) = delete;
+
+    const scored<P, Y, W>& rows() const noexcept { return rows_; }
+    const score_summary<P, Isa>& summary() const noexcept { return summary_; }
+
+  private:
+    void keep_usable(const scored<P, Y, W>& batch, score_kind kind) {
+        const std::size_t n = batch.size(), kept = static_cast<std::size_t>(summary_.seen.accepted);
+        if (!scores_) scores_ = std::make_unique_for_overwrite<P[]>(n);
+        labels_.reserve(kept);
+        if (!batch.weights.empty()) weights_.reserve(kept);
+        std::size_t to = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            if (!usable(batch, i, kind)) continue;
+            scores_[to++] = rows_.scores[i];
+            labels_.push_back(batch.labels[i]);
+            if (!batch.weights.empty()) weights_.push_back(batch.weights[i]);
+        }
+        rows_.scores = vector_view<const P>(scores_.get(), to);
+        rows_.labels = vector_view<const Y>(labels_.data(), to);
+        rows_.weights = vector_view<const W>(weights_.data(), weights_.size());
+    }
+
+    scored<P, Y, W> rows_;
+    score_summary<P, Isa> summary_;
+    std::unique_ptr<P[]> scores_;
+    std::vector<Y> labels_;
+    std::vector<W> weights_;
+};
+
+}  // namespace reckon::detail
