@@ -91,7 +91,8 @@ TEST_CASE("visit_sorted: every score and label once, ascending, positives first 
             std::stable_sort(want.begin(), want.end(), [](const row& a, const row& b) {
                 return a.score < b.score || (a.score == b.score && a.label > b.label);
             });
-            auto buckets = detail::bucket_scores<isa::native>(input(scores), input(labels));
+            auto buckets = detail::bucket_scores<isa::native>(input(scores), input(labels),
+                                                              detail::range_of<isa::native>(input(scores)));
             detail::visit_sorted<isa::native>(
                 buckets, [&](std::uint32_t base, const std::uint32_t* items, std::size_t count) {
                     for (std::size_t i = 0; i < count; ++i) {

@@ -23,25 +23,70 @@ namespace reckon {
 
 namespace detail {
 
-// A maximal run of rows that share one fitted value, sum / weight. `last` is its last row, or its last score.
-template <class Last>
+// A maximal run of rows that share one fitted value, sum / weight. `first` and `last` say where it lies: rows or
+// scores.
+template <class Place>
 struct pooled_block {
     double sum;
     double weight;
-    Last last;
+    Place first;
+    Place last;
 };
 
-// Adds a block at the end and restores strictly increasing means; a positive weight everywhere saves the division.
-template <class Last>
-RECKON_INLINE std::size_t push_pooled(pooled_block<Last>* blocks, std::size_t count, pooled_block<Last> next) noexcept {
-    while (count > 0 && blocks[count - 1].sum * next.weight >= next.sum * blocks[count - 1].weight) {
-        next.sum += blocks[count - 1].sum;
-        next.weight += blocks[count - 1].weight;
-        --count;
+// The blocks so far, their means strictly increasing. Weights are positive, which saves the division in comparisons.
+template <class Place>
+class pooled_blocks {
+  public:
+    RECKON_INLINE void push(pooled_block<Place> next) {
+        while (count_ > 0 && blocks_[count_ - 1].sum * next.weight >= next.sum * blocks_[count_ - 1].weight) {
+            next.sum += blocks_[count_ - 1].sum;
+            next.weight += blocks_[count_ - 1].weight;
+            next.first = blocks_[count_ - 1].first;
+            --count_;
+        }
+        if (count_ == blocks_.size()) blocks_.resize(2 * count_ + 256);
+        blocks_[count_++] = next;
     }
-    blocks[count] = next;
-    return count + 1;
-}
+    const pooled_block<Place>* begin() const noexcept { return blocks_.data(); }
+    const pooled_block<Place>* end() const noexcept { return blocks_.data() + count_; }
+
+  private:
+    std::vector<pooled_block<Place>> blocks_;
+    std::size_t count_ = 0;
+};
+
+// Collects 0/1 labels in score order. Ones followed by zeros always pool, so they are pushed as one block.
+template <class Place>
+class binary_runs {
+  public:
+    RECKON_INLINE void ones(std::size_t run, Place first, Place last) {
+        if (zeros_ > 0) close();
+        if (ones_ == 0) first_ = first;
+        ones_ += run;
+        last_ = last;
+    }
+    RECKON_INLINE void zeros(std::size_t run, Place first, Place last) {
+        if (ones_ + zeros_ == 0) first_ = first;
+        zeros_ += run;
+        last_ = last;
+    }
+    const pooled_blocks<Place>& finish() {
+        if (ones_ + zeros_ > 0) close();
+        return blocks_;
+    }
+
+  private:
+    RECKON_INLINE void close() {
+        blocks_.push({static_cast<double>(ones_), static_cast<double>(ones_ + zeros_), first_, last_});
+        ones_ = zeros_ = 0;
+    }
+
+    pooled_blocks<Place> blocks_;
+    std::size_t ones_ = 0;
+    std::size_t zeros_ = 0;
+    Place first_{};
+    Place last_{};
+};
 
 // Eight 0/1 bytes as eight bits, the first byte lowest.
 RECKON_INLINE std::uint64_t pack_label_bytes(const unsigned char* labels) noexcept {
@@ -55,45 +100,31 @@ RECKON_INLINE std::uint64_t pack_label_bytes(const unsigned char* labels) noexce
     return (eight * 0x0102040810204080ull) >> 56;
 }
 
-// PAVA over 0/1 bytes. Ones followed by zeros always pool, so whole runs are pushed; 64 labels make one word, and its
-// runs are found by counting bits.
+// PAVA over 0/1 bytes: 64 labels make one word, and its runs are found by counting bits.
 template <class Isa>
-std::size_t pool_binary(vector_view<const unsigned char> labels, pooled_block<std::size_t>* blocks) noexcept {
+pooled_blocks<std::size_t> pool_binary(vector_view<const unsigned char> labels) {
     const std::size_t n = labels.size();
-    std::size_t count = 0, ones = 0, zeros = 0;  // of the run in progress
-    const auto close = [&](std::size_t end) {
-        if (ones + zeros == 0) return;
-        count = push_pooled(blocks, count, {static_cast<double>(ones), static_cast<double>(ones + zeros), end});
-        ones = zeros = 0;
-    };
+    binary_runs<std::size_t> runs;
     std::size_t i = 0;
     for (; i + 64 <= n; i += 64) {
         std::uint64_t word = 0;
         for (unsigned k = 0; k < 8; ++k) word |= pack_label_bytes(labels.data() + i + 8 * k) << (8 * k);
         for (unsigned at = 0; at < 64;) {
-            if (((word >> at) & 1) != 0) {
-                if (zeros > 0) close(i + at);
-                const auto run = static_cast<unsigned>(std::countr_one(word >> at));
-                ones += run;
+            const std::uint64_t rest = word >> at;
+            if ((rest & 1) != 0) {
+                const auto run = static_cast<unsigned>(std::countr_one(rest));
+                runs.ones(run, i + at, i + at + run - 1);
                 at += run;
             } else {
-                const auto left = 64 - at;
-                const auto run = (std::min)(static_cast<unsigned>(std::countr_zero(word >> at)), left);
-                zeros += run;
+                // The shift brought zeros in at the top.
+                const auto run = (std::min)(static_cast<unsigned>(std::countr_zero(rest)), 64 - at);
+                runs.zeros(run, i + at, i + at + run - 1);
                 at += run;
             }
         }
     }
-    for (; i < n; ++i) {
-        if (labels[i] != 0) {
-            if (zeros > 0) close(i);
-            ++ones;
-        } else {
-            ++zeros;
-        }
-    }
-    close(n);
-    return count;
+    for (; i < n; ++i) labels[i] != 0 ? runs.ones(1, i, i) : runs.zeros(1, i, i);
+    return runs.finish();
 }
 
 }  // namespace detail
@@ -105,7 +136,7 @@ std::size_t pool_binary(vector_view<const unsigned char> labels, pooled_block<st
 /// Shapes    values [N] (float, double, or bytes that are 0 or 1), weights [N] or none, fitted [N] float or double.
 /// Writes    fitted; it may be the memory of `values`.
 /// Throws    std::invalid_argument when the lengths differ.
-/// Cost      O(N); 24 bytes of scratch a row. 0/1 bytes without weights are read 64 at a time.
+/// Cost      O(N); 32 bytes of scratch a block. 0/1 bytes without weights are read 64 at a time.
 /// Numerics  sums in double. Weights must be positive; values and weights are not scanned, NaN in, NaN out somewhere.
 ///           Derivative: d fitted_i / d values_j = w_j / (weight of the block) when i and j share a block, else 0.
 /// Source    Ayer et al. 1955; the stack form after Best and Chakravarti 1990.
@@ -119,21 +150,24 @@ void isotonic_regression(const V& values, Out&& fitted, const W& weights = {}) {
     const std::size_t n = y.size();
     expects(out.size() == n, "isotonic_regression", n, " values but room for ", out.size(), " fitted ones");
     expects(w.empty() || w.size() == n, "isotonic_regression", n, " values but ", w.size(), " weights");
-    std::vector<detail::pooled_block<std::size_t>> blocks(n);
-    std::size_t count = 0;
-    if constexpr (std::is_same_v<value, unsigned char>) {
-        if (w.empty()) count = detail::pool_binary<Isa>(y, blocks.data());
-    }
-    if (count == 0) {
+    detail::pooled_blocks<std::size_t> blocks;
+    const auto pool_values = [&] {
         for (std::size_t i = 0; i < n; ++i) {
             const double weight = w.empty() ? 1.0 : static_cast<double>(w[i]);
-            count = detail::push_pooled(blocks.data(), count, {weight * static_cast<double>(y[i]), weight, i + 1});
+            blocks.push({weight * static_cast<double>(y[i]), weight, i, i});
         }
+    };
+    if constexpr (std::is_same_v<value, unsigned char>) {
+        if (w.empty()) {
+            blocks = detail::pool_binary<Isa>(y);
+        } else {
+            pool_values();
+        }
+    } else {
+        pool_values();
     }
-    std::size_t first = 0;
-    for (std::size_t b = 0; b < count; ++b) {
-        const auto level = static_cast<result>(blocks[b].sum / blocks[b].weight);
-        for (; first < blocks[b].last; ++first) out[first] = level;
+    for (const auto& block : blocks) {
+        std::fill(out.data() + block.first, out.data() + block.last + 1, static_cast<result>(block.sum / block.weight));
     }
 }
 
@@ -177,11 +211,9 @@ class isotonic {
         const auto batch = make_scored("isotonic", scores, labels, weights);
         using score = typename decltype(batch)::score_type;
         if constexpr (std::is_same_v<score, float>) {
-            float finite = 0.0f;
-            for (const float s : batch.scores) finite += s - s;
-            if (batch.weights.empty() && finite == 0.0f && options.increasing &&
-                detail::labels_are_binary<Isa>(batch.labels)) {
-                return fit_binary<Isa>(batch.scores, batch.labels);
+            if (batch.weights.empty() && options.increasing && detail::labels_are_binary<Isa>(batch.labels)) {
+                const auto range = detail::range_of<Isa>(batch.scores);
+                if (range.finite) return fit_binary<Isa>(batch.scores, batch.labels, range);
             }
         }
         return fit_general<Isa>(batch, options);
@@ -244,56 +276,31 @@ class isotonic {
         return rises || falls ? nullptr : "knot levels must be monotone";
     }
 
-    void add_knot(double score, double level) {
-        scores_.push_back(score);
+    void add_block(double first, double last, double level) {
+        scores_.push_back(first);
+        levels_.push_back(level);
+        if (last == first) return;
+        scores_.push_back(last);
         levels_.push_back(level);
     }
 
     template <class Isa, class Y>
-    static isotonic fit_binary(vector_view<const float> scores, vector_view<const Y> labels) {
-        struct span_of_scores {
-            std::uint32_t first, last;
-        };
-        auto buckets = detail::bucket_scores<Isa>(scores, labels);
-        std::vector<detail::pooled_block<span_of_scores>> blocks;
-        std::size_t count = 0;
-        // The run in progress: ones, then zeros. With positives first among equal scores, ties pool by themselves.
-        std::uint32_t first = 0, last = 0, ones = 0, zeros = 0;
-        const auto close = [&] {
-            if (blocks.size() <= count) blocks.resize(2 * blocks.size() + 1024);
-            detail::pooled_block<span_of_scores> next{
-                static_cast<double>(ones), static_cast<double>(ones + zeros), {first, last}};
-            while (count > 0 && blocks[count - 1].sum * next.weight >= next.sum * blocks[count - 1].weight) {
-                next.sum += blocks[count - 1].sum;
-                next.weight += blocks[count - 1].weight;
-                next.last.first = blocks[count - 1].last.first;
-                --count;
-            }
-            blocks[count++] = next;
-        };
+    static isotonic fit_binary(vector_view<const float> scores, vector_view<const Y> labels,
+                               const detail::score_range& range) {
+        auto buckets = detail::bucket_scores<Isa>(scores, labels, range);
+        detail::binary_runs<std::uint32_t> runs;
+        // Positives come first among equal scores, so ties pool by themselves.
         detail::visit_sorted<Isa>(buckets, [&](std::uint32_t base, const std::uint32_t* items, std::size_t size) {
             for (std::size_t i = 0; i < size; ++i) {
                 const std::uint32_t key = base + (items[i] >> 1);
-                const std::uint32_t zero = items[i] & 1u;
-                if (zero == 0 && zeros > 0) {
-                    close();
-                    ones = zeros = 0;
-                }
-                if (ones + zeros == 0) first = key;
-                last = key;
-                ones += 1 - zero;
-                zeros += zero;
+                (items[i] & 1u) == 0 ? runs.ones(1, key, key) : runs.zeros(1, key, key);
             }
         });
-        if (ones + zeros > 0) close();
         isotonic model;
         model.seen_.accepted = scores.size();
-        for (std::size_t b = 0; b < count; ++b) {
-            const double level = blocks[b].sum / blocks[b].weight;
-            model.add_knot(static_cast<double>(from_ordered_bits<float>(blocks[b].last.first)), level);
-            if (blocks[b].last.last != blocks[b].last.first) {
-                model.add_knot(static_cast<double>(from_ordered_bits<float>(blocks[b].last.last)), level);
-            }
+        for (const auto& block : runs.finish()) {
+            model.add_block(static_cast<double>(from_ordered_bits<float>(block.first)),
+                            static_cast<double>(from_ordered_bits<float>(block.last)), block.sum / block.weight);
         }
         model.index_knots();
         return model;
@@ -301,41 +308,28 @@ class isotonic {
 
     template <class Isa, class P, class Y, class W>
     static isotonic fit_general(const scored<P, Y, W>& batch, const isotonic_options& options) {
-        struct span_of_scores {
-            double first, last;
-        };
         const double sign = options.increasing ? 1.0 : -1.0;
         const auto order = ascending_order<Isa>(batch.scores);
         isotonic model;
-        std::vector<detail::pooled_block<span_of_scores>> blocks;
+        detail::pooled_blocks<double> blocks;
         for (std::size_t i = 0; i < order.size();) {
             const double score = batch.score(order[i]);
-            detail::pooled_block<span_of_scores> next{0.0, 0.0, {score, score}};
+            double sum = 0.0, weight = 0.0;
+            // NaN is unequal to itself and forms groups of one, at the end.
             do {
                 const std::size_t row = order[i];
                 const double y = batch.label(row), w = batch.weight(row);
                 const bool ok = std::isfinite(score) && y >= 0.0 && y <= 1.0 && w >= 0.0 && std::isfinite(w);
                 model.seen_.absorb(ok);
                 if (ok) {
-                    next.sum += sign * w * y;
-                    next.weight += w;
+                    sum += sign * w * y;
+                    weight += w;
                 }
                 ++i;
             } while (i < order.size() && batch.score(order[i]) == score);
-            if (next.weight == 0.0) continue;
-            while (!blocks.empty() && blocks.back().sum * next.weight >= next.sum * blocks.back().weight) {
-                next.sum += blocks.back().sum;
-                next.weight += blocks.back().weight;
-                next.last.first = blocks.back().last.first;
-                blocks.pop_back();
-            }
-            blocks.push_back(next);
+            if (weight > 0.0) blocks.push({sum, weight, score, score});
         }
-        for (const auto& block : blocks) {
-            const double level = sign * block.sum / block.weight;
-            model.add_knot(block.last.first, level);
-            if (block.last.last != block.last.first) model.add_knot(block.last.last, level);
-        }
+        for (const auto& block : blocks) model.add_block(block.first, block.last, sign * block.sum / block.weight);
         model.index_knots();
         return model;
     }
@@ -363,31 +357,46 @@ class isotonic {
             cells_[c] += cells_[c - 1];
         }
         steps_ = static_cast<int>(std::bit_width(most));
+        segments_.resize(scores_.size());
+        for (std::size_t i = 0; i < scores_.size(); ++i) {
+            const std::size_t next = (std::min)(i + 1, scores_.size() - 1);
+            const double rise = levels_[next] - levels_[i];
+            segments_[i] = {scores_[i], levels_[i], next == i ? 0.0 : rise / (scores_[next] - scores_[i]),
+                            levels_[next]};
+        }
     }
 
     double at(double score) const noexcept {
-        if (levels_.empty() || score != score) return std::numeric_limits<double>::quiet_NaN();
-        const double* x = scores_.data();
-        const double* y = levels_.data();
-        const std::size_t c = cell(score);
-        // Number of knots at or below the score, by a search of fixed length inside its cell.
+        if (segments_.empty() || score != score) return std::numeric_limits<double>::quiet_NaN();
+        const double inside = (std::clamp)(score, segments_.front().score, segments_.back().score);
+        const std::size_t c = cell(inside);
+        // The last knot at or below the score, by a search of fixed length inside its cell.
         std::size_t low = cells_[c], high = cells_[c + 1];
         for (int s = 0; s < steps_; ++s) {
             const std::size_t middle = (low + high) / 2;
-            const bool below = middle < high && x[middle] <= score;
+            const bool below = middle < high && segments_[middle].score <= inside;
             low = below ? middle + 1 : low;
             high = below ? high : middle;
         }
-        if (low == 0) return y[0];
-        if (low == levels_.size()) return y[low - 1];
-        const double t = (score - x[low - 1]) / (x[low] - x[low - 1]);
-        return y[low - 1] + t * (y[low] - y[low - 1]);
+        const segment& at = segments_[low - 1];
+        const double level = at.level + (inside - at.score) * at.slope;
+        // Rounding must not carry a value past the next knot.
+        return at.slope < 0.0 ? (std::max)(level, at.next_level) : (std::min)(level, at.next_level);
     }
+
+    struct segment {
+        double score;
+        double level;
+        double slope;
+        double next_level;
+    };
 
     std::vector<double> scores_;
     std::vector<double> levels_;
     counts seen_;
-    std::vector<std::uint32_t> cells_;  // derived from the knots
+    // Derived from the knots for apply().
+    std::vector<segment> segments_;
+    std::vector<std::uint32_t> cells_;
     std::uint32_t lowest_ = 0;
     int cell_shift_ = 0;
     int steps_ = 0;

@@ -14,6 +14,7 @@
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/lane.hpp"
+#include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 
 namespace reckon {
@@ -140,36 +141,79 @@ bool labels_are_binary(vector_view<const Y> labels) noexcept {
     return binary != 0;
 }
 
-// Partitions scores without NaN and 0/1 labels: one pass for the range, one to count, one to move.
+// Smallest and largest score, and whether all of them are finite.
+struct score_range {
+    float low = 0.0f;
+    float high = 0.0f;
+    bool finite = true;
+};
+template <class Isa>
+score_range range_of(vector_view<const float> scores) noexcept {
+    using pack = simd::pack<float, Isa>;
+    if (scores.empty()) return {};
+    // Four chains hide the latency of minimum and maximum. x - x is 0, or NaN where x is not finite.
+    pack low[4], high[4], fault[4];
+    for (int k = 0; k < 4; ++k) {
+        low[k] = high[k] = pack(scores[0]);
+        fault[k] = pack(0.0f);
+    }
+    const std::size_t n = scores.size();
+    for (std::size_t i = 0; i < n; i += 4 * pack::lanes) {
+        for (std::size_t k = 0; k < 4; ++k) {
+            const std::size_t at = i + k * pack::lanes;
+            if (at >= n) break;
+            const pack x = at + pack::lanes <= n ? pack::load(scores.data() + at)
+                                                 : pack::load_padded(scores.data() + at, n - at, scores[0]);
+            low[k] = minimum(x, low[k]);
+            high[k] = maximum(x, high[k]);
+            fault[k] += x - x;
+        }
+    }
+    float lanes_low[pack::lanes], lanes_high[pack::lanes];
+    minimum(minimum(low[0], low[1]), minimum(low[2], low[3])).store(lanes_low);
+    maximum(maximum(high[0], high[1]), maximum(high[2], high[3])).store(lanes_high);
+    return {*std::min_element(lanes_low, lanes_low + pack::lanes),
+            *std::max_element(lanes_high, lanes_high + pack::lanes),
+            reduce_add((fault[0] + fault[1]) + (fault[2] + fault[3])) == 0.0f};
+}
+
+// Partitions finite scores and 0/1 labels: one pass to count, one to move; `range` is range_of(scores).
 template <class Isa, class Y>
-score_buckets bucket_scores(vector_view<const float> scores, vector_view<const Y> labels) {
+score_buckets bucket_scores(vector_view<const float> scores, vector_view<const Y> labels, const score_range& range) {
     const std::size_t n = scores.size();
     score_buckets out;
     if (n == 0) return out;
-    float low = scores[0], high = scores[0];
-    for (std::size_t i = 1; i < n; ++i) {
-        low = scores[i] < low ? scores[i] : low;
-        high = scores[i] > high ? scores[i] : high;
-    }
-    out.lowest = ordered_bits(low);
-    const std::uint32_t range = ordered_bits(high) - out.lowest;
+    const std::uint32_t lowest = ordered_bits(range.low);
+    const std::uint32_t span = ordered_bits(range.high) - lowest;
     // About 256 items a bucket, at most 4096 buckets: their counters stay in the first-level cache.
     const int bucket_bits = (std::clamp)(static_cast<int>(std::bit_width(n / 256)), 1, 12);
-    const int shift = (std::max)(static_cast<int>(std::bit_width(range)) - bucket_bits, 0);
-    const std::size_t buckets = (std::size_t{range} >> shift) + 1;
+    const int shift = (std::max)(static_cast<int>(std::bit_width(span)) - bucket_bits, 0);
+    const std::size_t buckets = (std::size_t{span} >> shift) + 1;
+    out.lowest = lowest;
     out.item_bits = shift + 1;
     out.ends.assign(buckets, 0);
-    std::uint32_t* ends = out.ends.data();
-    const std::uint32_t lowest = out.lowest;
-    for (std::size_t i = 0; i < n; ++i) ++ends[(ordered_bits(scores[i]) - lowest) >> shift];
-    std::uint32_t at = 0;
-    for (std::size_t b = 0; b < buckets; ++b) at += std::exchange(ends[b], at);
     out.items.resize(n);
+    std::uint32_t* ends = out.ends.data();
     std::uint32_t* items = out.items.data();
     const std::uint32_t mask = (std::uint32_t{1} << shift) - 1;
-    for (std::size_t i = 0; i < n; ++i) {
-        const std::uint32_t key = ordered_bits(scores[i]) - lowest;
-        items[ends[key >> shift]++] = ((key & mask) << 1) | static_cast<std::uint32_t>(labels[i] == Y(0));
+    // Keys come in blocks, which compilers turn into vector code.
+    constexpr std::size_t block = 256;
+    std::uint32_t keys[block], lows[block];
+    for (std::size_t i = 0; i < n; i += block) {
+        const std::size_t m = (std::min)(block, n - i);
+        for (std::size_t k = 0; k < m; ++k) keys[k] = (ordered_bits(scores[i + k]) - lowest) >> shift;
+        for (std::size_t k = 0; k < m; ++k) ++ends[keys[k]];
+    }
+    std::uint32_t at = 0;
+    for (std::size_t b = 0; b < buckets; ++b) at += std::exchange(ends[b], at);
+    for (std::size_t i = 0; i < n; i += block) {
+        const std::size_t m = (std::min)(block, n - i);
+        for (std::size_t k = 0; k < m; ++k) {
+            const std::uint32_t key = ordered_bits(scores[i + k]) - lowest;
+            keys[k] = key >> shift;
+            lows[k] = ((key & mask) << 1) | static_cast<std::uint32_t>(labels[i + k] == Y(0));
+        }
+        for (std::size_t k = 0; k < m; ++k) items[ends[keys[k]]++] = lows[k];
     }
     return out;
 }

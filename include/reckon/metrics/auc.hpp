@@ -33,8 +33,8 @@ namespace detail {
 
 // Unweighted, 0/1 labels, no NaN: integers throughout.
 template <class Isa, class Y>
-auc_result auc_binary(vector_view<const float> scores, vector_view<const Y> labels) {
-    auto buckets = bucket_scores<Isa>(scores, labels);
+auc_result auc_binary(vector_view<const float> scores, vector_view<const Y> labels, const score_range& range) {
+    auto buckets = bucket_scores<Isa>(scores, labels, range);
     std::uint64_t positives = 0;
     // Every negative adds the positives below it and those level with it: twice the lost pairs.
     std::uint64_t lost_twice = 0;
@@ -114,11 +114,10 @@ auc_result auc(const Policy&, const P& scores, const Y& labels, const W& weights
     using score = typename decltype(batch)::score_type;
     expects(batch.size() < (std::uint64_t{1} << 32), "auc", batch.size(), " rows, fewer than 2^32 are possible");
     if constexpr (std::is_same_v<score, float>) {
-        // The sum of x - x is NaN when there is a NaN or an infinity; the general path sorts those out.
-        float finite = 0.0f;
-        for (const float s : batch.scores) finite += s - s;
-        if (batch.weights.empty() && finite == 0.0f && detail::labels_are_binary<Isa>(batch.labels)) {
-            return detail::auc_binary<Isa>(batch.scores, batch.labels);
+        if (batch.weights.empty() && detail::labels_are_binary<Isa>(batch.labels)) {
+            // Infinite scores are rare enough for the general path.
+            const auto range = detail::range_of<Isa>(batch.scores);
+            if (range.finite) return detail::auc_binary<Isa>(batch.scores, batch.labels, range);
         }
     }
     return detail::auc_general<Isa>(batch);
