@@ -127,9 +127,12 @@ TEST_CASE("isotonic: scikit-learn, fitted values and predictions") {
         const bool weighted = data.contains(set + ".w");
         const auto check = [&](const isotonic& model) {
             std::vector<double> fitted(p.size()), predicted(grid.size());
-            model.apply(exec::serial, p, fitted);
+            std::vector<float> narrow(p.size());
+            model.apply(exec::serial, data[set + ".p"], fitted);
+            model.apply(exec::serial, p, narrow);
             model.apply(exec::serial, grid, predicted);
             CHECK_ALL_NEAR(fitted, want[set + ".isotonic.fitted"], ts::reduction(p.size()));
+            CHECK_ALL_NEAR(narrow, want[set + ".isotonic.fitted"], ts::ulp(1));
             CHECK_ALL_NEAR(predicted, want[set + ".isotonic.predicted"], ts::reduction(p.size()));
         };
         if (weighted) {
@@ -205,7 +208,8 @@ TEST_CASE("isotonic: bad input is counted, thin input has an answer") {
     const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
     const isotonic nothing = isotonic::fit(exec::serial, std::vector<float>{}, std::vector<int>{});
     CHECK(std::isnan(nothing(0.5)));
-    CHECK(nothing.rejected() == 0);
+    CHECK(nothing.seen() == counts{});
+    static_assert(fitted_calibrator<isotonic>);
     const auto ones = isotonic::fit(exec::serial, std::vector<float>{0.1f, 0.9f}, std::vector<int>{1, 1});
     CHECK(ones(0.0) == 1.0);
     const auto single = isotonic::fit(exec::serial, std::vector<float>{0.3f, 0.3f, 0.3f}, std::vector<int>{1, 0, 0});

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "reckon/calibration/calibrator.hpp"
 #include "reckon/core/batch.hpp"
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/isa.hpp"
@@ -219,29 +220,21 @@ class isotonic {
         return fit_general<Isa>(batch, options);
     }
 
-    /// The calibrated probability of one score.
-    template <std::floating_point T>
+    template <std::floating_point T, class Isa = isa::native>
     T operator()(T score) const noexcept {
         return static_cast<T>(at(static_cast<double>(score)));
     }
-    /// Maps scores [N] to out [N]; `out` may be the memory of `scores`.
-    template <exec::policy Policy, vector_like P, vector_like Out>
-    void apply(const Policy& where, const P& scores, Out&& out) const {
-        const auto in = input(scores);
-        const auto to = view(out);
-        using result = typename decltype(to)::value_type;
-        expects(to.size() == in.size(), "isotonic::apply", in.size(), " scores but room for ", to.size(), " results");
-        exec::map_parts(where, in.size(), [&](std::size_t first, std::size_t count) {
-            for (std::size_t i = first; i < first + count; ++i)
-                to[i] = static_cast<result>(at(static_cast<double>(in[i])));
+    template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
+    void apply(const Policy& where, const In& scores, Out&& out) const {
+        detail::map_each_score<Isa>("isotonic", where, scores, out, [this](auto score) {
+            return static_cast<decltype(score)>(this->at(static_cast<double>(score)));
         });
     }
 
     /// Knots in ascending order of score: a block has one or two, at its first and last score.
     const std::vector<double>& knot_scores() const noexcept { return scores_; }
     const std::vector<double>& knot_levels() const noexcept { return levels_; }
-    const counts& seen() const noexcept { return seen_; }
-    std::uint64_t rejected() const noexcept { return seen_.rejected; }
+    counts seen() const noexcept { return seen_; }
 
     void write(byte_writer& out) const {
         out.put(seen_.accepted);
@@ -336,7 +329,7 @@ class isotonic {
 
     // Cells of equal width in ordered bits of float; rounding to float is monotone, so a knot never lies in a later
     // cell than a score above it.
-    std::size_t cell(double score) const noexcept {
+    RECKON_INLINE std::size_t cell(double score) const noexcept {
         const std::uint32_t key = ordered_bits(static_cast<float>(score));
         return key <= lowest_ ? 0 : (std::min)(std::size_t{key - lowest_} >> cell_shift_, cells_.size() - 2);
     }
@@ -366,7 +359,7 @@ class isotonic {
         }
     }
 
-    double at(double score) const noexcept {
+    RECKON_INLINE double at(double score) const noexcept {
         if (segments_.empty() || score != score) return std::numeric_limits<double>::quiet_NaN();
         const double inside = (std::clamp)(score, segments_.front().score, segments_.back().score);
         const std::size_t c = cell(inside);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "reckon/core/config.hpp"
+#include "reckon/core/isa.hpp"
 #include "reckon/exec/policies.hpp"
 
 namespace reckon::exec {
@@ -27,7 +28,7 @@ constexpr std::size_t rows_of_part(std::size_t n, std::size_t part_size, std::si
 }  // namespace detail
 
 /// Calls body(i) once for every i < n: in order on exec::serial, on the pool's threads on exec::host.
-template <policy Policy, class Body>
+template <policy Policy, class Body, class Isa = isa::native>
 void for_each_index(const Policy& where, std::size_t n, Body&& body) {
     detail::require_host_policy<Policy>();
     if constexpr (std::is_same_v<Policy, serial_policy>) {
@@ -43,7 +44,7 @@ void for_each_index(const Policy& where, std::size_t n, Body&& body) {
 /// Batch     size() rows, slice(first, count).
 /// Returns   the merged state; `identity` itself for an empty batch. Bit-equal for every policy and thread count.
 /// Cost      one state a part under exec::host, two in all under exec::serial.
-template <policy Policy, class State, class Batch>
+template <policy Policy, class State, class Batch, class Isa = isa::native>
 State fold_parts(const Policy& where, const State& identity, const Batch& batch,
                  std::size_t part_size = default_part_size) {
     detail::require_host_policy<Policy>();
@@ -68,7 +69,7 @@ State fold_parts(const Policy& where, const State& identity, const Batch& batch,
 
 /// Maps rows: calls body(first, count) once for each part of n rows. Parts write to disjoint outputs, so their order
 /// does not matter.
-template <policy Policy, class Body>
+template <policy Policy, class Body, class Isa = isa::native>
 void map_parts(const Policy& where, std::size_t n, Body&& body, std::size_t part_size = default_part_size) {
     for_each_index(where, detail::part_count(n, part_size),
                    [&](std::size_t k) { body(k * part_size, detail::rows_of_part(n, part_size, k)); });
