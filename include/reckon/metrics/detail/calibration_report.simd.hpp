@@ -1,0 +1,166 @@
+// One pass over unweighted predictions of 0/1 labels: the sums of the single predictions in SIMD lanes, the sums of the
+// bins in private copies of a small table.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "reckon/core/config.hpp"
+#include "reckon/core/math.hpp"
+#include "reckon/core/simd.hpp"
+
+namespace reckon::detail {
+
+// Rows that are staged in the first-level cache and checked before they count.
+inline constexpr std::size_t report_block = 256;
+// With more equal-width bins the tables leave the first-level cache.
+inline constexpr std::size_t report_max_bins = 64;
+// Neighbouring rows go to different tables: an addition to a bin need not wait for the one before it.
+inline constexpr std::size_t report_copies = 4;
+// Factors per logarithm. A factor is at least 1e-16 (log_loss_options), so that 16 of them stay far above the smallest
+// double.
+inline constexpr std::size_t report_factors = 16;
+
+// The sums of one label in one bin.
+struct report_cell {
+    double score = 0.0;
+    double score_squared = 0.0;
+    std::uint64_t rows = 0;
+};
+
+struct report_sums {
+    double loss = 0.0;      // sum -ln(clipped probability of what happened)
+    double square = 0.0;    // sum (p - y)^2
+    double excess = 0.0;    // sum (y - p)(1 - 2p)
+    double variance = 0.0;  // sum (1 - 2p)^2 p (1 - p)
+};
+
+struct report_columns {
+    alignas(64) double score[report_block];
+    alignas(64) double label[report_block];
+    alignas(64) std::int32_t cell[report_block];
+};
+
+// Sums of one group of rows, one per lane.
+template <class V>
+struct report_lanes {
+    V loss{0.0}, square{0.0}, excess{0.0}, variance{0.0};
+
+    RECKON_INLINE void absorb(V p, V y, V low, V high, V& product) noexcept {
+        using simd::maximum;
+        using simd::minimum;
+        using simd::mul_add;
+        using simd::select;
+        const V miss = V(1.0) - p;
+        const V gap = y - p;
+        const V slack = miss - p;
+        product *= minimum(maximum(select(y == V(1.0), p, miss), low), high);
+        square = mul_add(gap, gap, square);
+        excess = mul_add(gap, slack, excess);
+        variance = mul_add(slack * slack, p * miss, variance);
+    }
+};
+
+// What decides whether a block is all probabilities and 0/1 labels.
+template <class V>
+struct report_range {
+    V lowest{0.0}, highest{1.0}, fraction{0.0};
+
+    RECKON_INLINE void absorb(V p, V y) noexcept {
+        using simd::absolute;
+        using simd::maximum;
+        using simd::minimum;
+        lowest = minimum(lowest, p);
+        highest = maximum(highest, p);
+        fraction = maximum(fraction, absolute(y - y * y));  // 0 for 0 and 1 alone
+    }
+};
+
+// Adds one staged block to `sums`; false, with `sums` as they were, when a row is not a probability with a 0/1 label.
+template <class Isa>
+bool absorb_report_block(const report_columns& rows, double epsilon, report_sums& sums) noexcept {
+    using V = simd::pack<double, Isa>;
+    constexpr std::size_t step = V::lanes * report_factors;
+    static_assert(report_block % (2 * step) == 0);
+    const V low(epsilon), high(1.0 - epsilon);
+    // Two of each, because a sum waits for the addition before it.
+    report_lanes<V> a, b;
+    report_range<V> range;
+    for (std::size_t i = 0; i < report_block; i += 2 * step) {
+        V left(1.0), right(1.0);
+        for (std::size_t k = 0; k < step; k += V::lanes) {
+            const V p = V::load(rows.score + i + k), y = V::load(rows.label + i + k);
+            const V q = V::load(rows.score + i + step + k), t = V::load(rows.label + i + step + k);
+            range.absorb(p, y);
+            range.absorb(q, t);
+            a.absorb(p, y, low, high, left);
+            b.absorb(q, t, low, high, right);
+        }
+        a.loss -= math::log(left);
+        b.loss -= math::log(right);
+    }
+    // What NaN and infinite values do not leave behind in the range, they leave in the sum of squares.
+    const double square = reduce_add(a.square + b.square);
+    if (any((range.lowest < V(0.0)) | (range.highest > V(1.0)) | (range.fraction > V(0.0))) ||
+        !(square <= static_cast<double>(report_block))) {
+        return false;
+    }
+    sums.loss += reduce_add(a.loss + b.loss);
+    sums.square += square;
+    sums.excess += reduce_add(a.excess + b.excess);
+    sums.variance += reduce_add(a.variance + b.variance);
+    return true;
+}
+
+template <class Isa>
+class report_kernel {
+  public:
+    report_kernel(std::size_t bins, double epsilon) noexcept : bins_(bins), epsilon_(epsilon) {}
+
+    // Rows 0 .. report_block - 1 of the two columns; false when they need the careful path.
+    template <class P, class Y>
+    bool absorb(const P* scores, const Y* labels) noexcept {
+        for (std::size_t i = 0; i < report_block; ++i) rows_.score[i] = static_cast<double>(scores[i]);
+        for (std::size_t i = 0; i < report_block; ++i) rows_.label[i] = static_cast<double>(labels[i]);
+        if (!absorb_report_block<Isa>(rows_, epsilon_, sums_)) return false;
+        const double bins = static_cast<double>(bins_);
+        const auto last = static_cast<std::int32_t>(bins_) - 1;
+        for (std::size_t i = 0; i < report_block; ++i) {
+            const auto bin = static_cast<std::int32_t>(rows_.score[i] * bins);
+            rows_.cell[i] = 2 * (bin < last ? bin : last) + static_cast<std::int32_t>(rows_.label[i]);
+        }
+        for (std::size_t i = 0; i < report_block; i += report_copies) {
+            for (std::size_t k = 0; k < report_copies; ++k) {
+                report_cell& cell = cells_[k][static_cast<std::size_t>(rows_.cell[i + k])];
+                const double p = rows_.score[i + k];
+                cell.score += p;
+                cell.score_squared += p * p;
+                ++cell.rows;
+            }
+        }
+        return true;
+    }
+
+    const report_sums& sums() const noexcept { return sums_; }
+    // Sums of the rows in `bin` that have this label, 0 or 1.
+    report_cell cell(std::size_t bin, std::size_t label) const noexcept {
+        report_cell sum;
+        for (const auto& copy : cells_) {
+            const report_cell& c = copy[2 * bin + label];
+            sum.score += c.score;
+            sum.score_squared += c.score_squared;
+            sum.rows += c.rows;
+        }
+        return sum;
+    }
+
+  private:
+    std::size_t bins_;
+    double epsilon_;
+    report_sums sums_;
+    std::array<std::array<report_cell, 2 * report_max_bins>, report_copies> cells_{};
+    report_columns rows_;
+};
+
+}  // namespace reckon::detail
