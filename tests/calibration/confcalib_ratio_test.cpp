@@ -72,7 +72,8 @@ TEST_CASE("confidence_ratio: mpmath fixture") {
         CHECK(std::fabs(l - f["grid.lam"][i]) <= 4 * absolute + relative * std::fabs(l));
         CHECK(reduced_deviation(o.intensity, l, o.scale) ==
               doctest::Approx(f["grid.lp"][i]).epsilon(1e-11).scale(1 + absolute * 1e12));
-        CHECK(std::fabs(confidence_mean(cell, o) - f["grid.q"][i]) <= (1e-11 + relative) * f["grid.q"][i]);
+        // The oracle bisects [0, 1] 260 times, which leaves 1e-78 between its ends.
+        CHECK(std::fabs(confidence_mean(cell, o) - f["grid.q"][i]) <= (1e-11 + relative) * f["grid.q"][i] + 1e-78);
         const auto log_ratio = [&](guard_kind guard, double limit) {
             o.guard = guard;
             o.ratio_limit = limit;
