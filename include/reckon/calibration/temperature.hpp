@@ -117,7 +117,8 @@ class temperature {
     }
 
     // The gradient rises with beta, so its sign keeps a bracket around the optimum. The ends are tried when a Newton
-    // step leads to them; a step that leads out of a bracket with tried ends is replaced by the geometric mean.
+    // step leads to them, or when many steps went their way: without an optimum each step adds the same to beta. A step
+    // that leads out of a bracket with tried ends is replaced by the geometric mean.
     template <class Isa, exec::policy Policy, class P, class Y, class W>
     static double minimise(const Policy& where, const scored<P, Y, W>& rows, double range, double beta,
                            double tolerance, int max_passes) {
@@ -145,6 +146,8 @@ class temperature {
             double next = here - gradient / curvature;
             if (!(next > low)) next = low_tried ? std::sqrt(low * high) : low;
             if (!(next < high)) next = high_tried ? std::sqrt(low * high) : high;
+            if (pass >= 8 && gradient < 0.0 && !high_tried) next = high;
+            if (pass >= 8 && gradient > 0.0 && !low_tried) next = low;
             // The step after one that moves log-odds by at most d is about d times as long.
             const double moved = std::fabs(next - here);
             const double following = (std::min)(1.0, moved * range) * moved;

@@ -149,7 +149,9 @@ struct newton_sums {
                 const V e = exp_of_negative(V(T(0)) - absolute(z));
                 const V larger = V(T(1)) / (V(T(1)) + e);  // sigmoid(|z|)
                 const V smaller = e * larger;              // 1 - sigmoid(|z|)
-                V residual = select(z < V(T(0)), smaller, larger) - mul_add(span, y, low);
+                const V target = mul_add(span, y, low);
+                // sigmoid(z) - target without cancellation where the sigmoid is next to 1.
+                V residual = select(z < V(T(0)), smaller - target, (V(T(1)) - target) - smaller);
                 V curvature = smaller * larger;
                 if (Weighted || n < V::lanes) {
                     residual = residual * w;
