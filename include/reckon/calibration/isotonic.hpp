@@ -38,21 +38,42 @@ struct pooled_block {
 template <class Place>
 class pooled_blocks {
   public:
-    RECKON_INLINE void push(pooled_block<Place> next) {
-        while (count_ > 0 && blocks_[count_ - 1].sum * next.weight >= next.sum * blocks_[count_ - 1].weight) {
-            next.sum += blocks_[count_ - 1].sum;
-            next.weight += blocks_[count_ - 1].weight;
-            next.first = blocks_[count_ - 1].first;
-            --count_;
+    RECKON_INLINE void push(const pooled_block<Place>& next) {
+        if (top_.weight > 0.0) {
+            if (!violates(top_, next)) {
+                if (count_ == below_.size()) below_.resize(2 * count_ + 256);
+                below_[count_++] = top_;
+                top_ = next;
+                return;
+            }
+            top_.sum += next.sum;
+            top_.weight += next.weight;
+            top_.last = next.last;
+            while (count_ > 0 && violates(below_[count_ - 1], top_)) {
+                --count_;
+                top_.sum += below_[count_].sum;
+                top_.weight += below_[count_].weight;
+                top_.first = below_[count_].first;
+            }
+        } else {
+            top_ = next;
         }
-        if (count_ == blocks_.size()) blocks_.resize(2 * count_ + 256);
-        blocks_[count_++] = next;
     }
-    const pooled_block<Place>* begin() const noexcept { return blocks_.data(); }
-    const pooled_block<Place>* end() const noexcept { return blocks_.data() + count_; }
+    /// Calls visit(block) for every block in order.
+    template <class Visit>
+    void for_each(Visit&& visit) const {
+        for (std::size_t i = 0; i < count_; ++i) visit(below_[i]);
+        if (top_.weight > 0.0) visit(top_);
+    }
 
   private:
-    std::vector<pooled_block<Place>> blocks_;
+    static RECKON_INLINE bool violates(const pooled_block<Place>& lower, const pooled_block<Place>& upper) noexcept {
+        return lower.sum * upper.weight >= upper.sum * lower.weight;
+    }
+
+    // The last block stays out of memory, where the next push needs it at once.
+    pooled_block<Place> top_{};
+    std::vector<pooled_block<Place>> below_;
     std::size_t count_ = 0;
 };
 
@@ -167,9 +188,9 @@ void isotonic_regression(const V& values, Out&& fitted, const W& weights = {}) {
     } else {
         pool_values();
     }
-    for (const auto& block : blocks) {
+    blocks.for_each([&](const auto& block) {
         std::fill(out.data() + block.first, out.data() + block.last + 1, static_cast<result>(block.sum / block.weight));
-    }
+    });
 }
 
 struct isotonic_options {
@@ -291,10 +312,10 @@ class isotonic {
         });
         isotonic model;
         model.seen_.accepted = scores.size();
-        for (const auto& block : runs.finish()) {
+        runs.finish().for_each([&](const auto& block) {
             model.add_block(static_cast<double>(from_ordered_bits<float>(block.first)),
                             static_cast<double>(from_ordered_bits<float>(block.last)), block.sum / block.weight);
-        }
+        });
         model.index_knots();
         return model;
     }
@@ -322,7 +343,8 @@ class isotonic {
             } while (i < order.size() && batch.score(order[i]) == score);
             if (weight > 0.0) blocks.push({sum, weight, score, score});
         }
-        for (const auto& block : blocks) model.add_block(block.first, block.last, sign * block.sum / block.weight);
+        blocks.for_each(
+            [&](const auto& block) { model.add_block(block.first, block.last, sign * block.sum / block.weight); });
         model.index_knots();
         return model;
     }
@@ -331,7 +353,7 @@ class isotonic {
     // cell than a score above it.
     RECKON_INLINE std::size_t cell(double score) const noexcept {
         const std::uint32_t key = ordered_bits(static_cast<float>(score));
-        return key <= lowest_ ? 0 : (std::min)(std::size_t{key - lowest_} >> cell_shift_, cells_.size() - 2);
+        return key <= lowest_ ? 0 : (std::min)(std::size_t{key - lowest_} >> cell_shift_, last_cell_);
     }
 
     // cells_[c] knots lie in cells before c.
@@ -340,48 +362,50 @@ class isotonic {
         if (scores_.empty()) return;
         lowest_ = ordered_bits(static_cast<float>(scores_.front()));
         const std::uint32_t range = ordered_bits(static_cast<float>(scores_.back())) - lowest_;
-        const int cell_bits = (std::min)(static_cast<int>(std::bit_width(scores_.size())) + 2, 12);
+        const int cell_bits = (std::min)(static_cast<int>(std::bit_width(scores_.size())) + 3, 12);
         cell_shift_ = (std::max)(static_cast<int>(std::bit_width(range)) - cell_bits, 0);
-        cells_.assign((std::size_t{range} >> cell_shift_) + 2, 0);
+        last_cell_ = std::size_t{range} >> cell_shift_;
+        cells_.assign(last_cell_ + 2, 0);
         for (const double score : scores_) ++cells_[cell(score) + 1];
         std::uint32_t most = 0;
         for (std::size_t c = 1; c < cells_.size(); ++c) {
             most = (std::max)(most, cells_[c]);
             cells_[c] += cells_[c - 1];
         }
-        steps_ = static_cast<int>(std::bit_width(most));
-        segments_.resize(scores_.size());
+        first_step_ = std::bit_floor(most);
+        // Past the last knot, rows that no score reaches: the search need not look where the knots end.
+        const double inf = std::numeric_limits<double>::infinity();
+        segments_.assign(scores_.size() + 2 * first_step_, {inf, 0.0, 0.0});
         for (std::size_t i = 0; i < scores_.size(); ++i) {
-            const std::size_t next = (std::min)(i + 1, scores_.size() - 1);
-            const double rise = levels_[next] - levels_[i];
-            segments_[i] = {scores_[i], levels_[i], next == i ? 0.0 : rise / (scores_[next] - scores_[i]),
-                            levels_[next]};
+            double slope = 0.0;
+            if (i + 1 < scores_.size()) {
+                const double run = scores_[i + 1] - scores_[i], rise = levels_[i + 1] - levels_[i];
+                slope = rise / run;
+                // Rounding must not carry a value past the next knot.
+                while (std::fabs(levels_[i] + run * slope - levels_[i]) > std::fabs(rise)) {
+                    slope = std::nextafter(slope, 0.0);
+                }
+            }
+            segments_[i] = {scores_[i], levels_[i], slope};
         }
     }
 
     RECKON_INLINE double at(double score) const noexcept {
-        if (segments_.empty() || score != score) return std::numeric_limits<double>::quiet_NaN();
-        const double inside = (std::clamp)(score, segments_.front().score, segments_.back().score);
-        const std::size_t c = cell(inside);
-        // The last knot at or below the score, by a search of fixed length inside its cell.
-        std::size_t low = cells_[c], high = cells_[c + 1];
-        for (int s = 0; s < steps_; ++s) {
-            const std::size_t middle = (low + high) / 2;
-            const bool below = middle < high && segments_[middle].score <= inside;
-            low = below ? middle + 1 : low;
-            high = below ? high : middle;
+        if (levels_.empty() || score != score) return std::numeric_limits<double>::quiet_NaN();
+        const double inside = (std::clamp)(score, scores_.front(), scores_.back());
+        // Counts the knots at or below the score: those of earlier cells, then a search of fixed length.
+        std::size_t count = cells_[cell(inside)];
+        for (std::size_t step = first_step_; step > 0; step /= 2) {
+            count += segments_[count + step - 1].score <= inside ? step : 0;
         }
-        const segment& at = segments_[low - 1];
-        const double level = at.level + (inside - at.score) * at.slope;
-        // Rounding must not carry a value past the next knot.
-        return at.slope < 0.0 ? (std::max)(level, at.next_level) : (std::min)(level, at.next_level);
+        const segment& below = segments_[count - 1];
+        return below.level + (inside - below.score) * below.slope;
     }
 
     struct segment {
         double score;
         double level;
         double slope;
-        double next_level;
     };
 
     std::vector<double> scores_;
@@ -392,7 +416,8 @@ class isotonic {
     std::vector<std::uint32_t> cells_;
     std::uint32_t lowest_ = 0;
     int cell_shift_ = 0;
-    int steps_ = 0;
+    std::size_t last_cell_ = 0;
+    std::size_t first_step_ = 0;
 };
 
 }  // namespace reckon
