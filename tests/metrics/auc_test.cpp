@@ -64,13 +64,39 @@ TEST_CASE_TEMPLATE("auc: every pair counted, with and without ties and weights",
     }
 }
 
-TEST_CASE("auc: the bucketed and the general path agree to the last bit on integers") {
-    for (const std::size_t n : {100u, 40000u}) {
-        for (const std::size_t levels : {std::size_t{0}, std::size_t{64}}) {
-            const auto data = ts::random_scored<float>(n, {.seed = 5, .levels = levels});
-            const std::vector<float> ones(n, 1.0f);
-            CHECK_NEAR(auc(exec::serial, data.scores, data.labels).value,
-                       auc(exec::serial, data.scores, data.labels, ones).value, ts::ulp(2));
+TEST_CASE("auc: counting pairs in cells agrees with the sort for every shape of scores") {
+    for (const std::size_t n : {2u, 47u, 49u, 500u, 5000u, 200000u}) {
+        for (int shape = 0; shape < 6; ++shape) {
+            std::vector<float> scores(n);
+            std::vector<std::uint8_t> labels(n);
+            const random_stream rng(n, static_cast<std::uint64_t>(shape));
+            for (std::size_t i = 0; i < n; ++i) {
+                const double u = rng.uniform(2 * i);
+                switch (shape) {
+                    case 0:
+                        scores[i] = static_cast<float>(u);
+                        break;
+                    case 1:
+                        scores[i] = static_cast<float>(rng.normal(2 * i));
+                        break;  // both signs
+                    case 2:
+                        scores[i] = static_cast<float>(std::floor(u * 8) / 8);
+                        break;  // heavy ties
+                    case 3:
+                        scores[i] = 0.25f;
+                        break;  // one score
+                    case 4:
+                        scores[i] = static_cast<float>(std::exp(-80.0 * u));
+                        break;  // many octaves
+                    default:
+                        scores[i] = u < 0.01 ? 0.0f : 0.5f + static_cast<float>(u) * 1e-6f;  // crowded
+                }
+                labels[i] = i == 0 || (i != 1 && rng.uniform(2 * i + 1) < 0.3);
+            }
+            CAPTURE(n);
+            CAPTURE(shape);
+            CHECK_NEAR(auc(exec::serial, scores, labels).value,
+                       auc(exec::serial, scores, labels, std::vector<float>(n, 1.0f)).value, ts::ulp(4));
         }
     }
 }

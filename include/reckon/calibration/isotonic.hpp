@@ -38,42 +38,24 @@ struct pooled_block {
 template <class Place>
 class pooled_blocks {
   public:
-    RECKON_INLINE void push(const pooled_block<Place>& next) {
-        if (top_.weight > 0.0) {
-            if (!violates(top_, next)) {
-                if (count_ == below_.size()) below_.resize(2 * count_ + 256);
-                below_[count_++] = top_;
-                top_ = next;
-                return;
-            }
-            top_.sum += next.sum;
-            top_.weight += next.weight;
-            top_.last = next.last;
-            while (count_ > 0 && violates(below_[count_ - 1], top_)) {
-                --count_;
-                top_.sum += below_[count_].sum;
-                top_.weight += below_[count_].weight;
-                top_.first = below_[count_].first;
-            }
-        } else {
-            top_ = next;
+    RECKON_INLINE void push(pooled_block<Place> next) {
+        while (count_ > 0 && blocks_[count_ - 1].sum * next.weight >= next.sum * blocks_[count_ - 1].weight) {
+            --count_;
+            next.sum += blocks_[count_].sum;
+            next.weight += blocks_[count_].weight;
+            next.first = blocks_[count_].first;
         }
+        if (count_ == blocks_.size()) blocks_.resize(2 * count_ + 256);
+        blocks_[count_++] = next;
     }
     /// Calls visit(block) for every block in order.
     template <class Visit>
     void for_each(Visit&& visit) const {
-        for (std::size_t i = 0; i < count_; ++i) visit(below_[i]);
-        if (top_.weight > 0.0) visit(top_);
+        for (std::size_t i = 0; i < count_; ++i) visit(blocks_[i]);
     }
 
   private:
-    static RECKON_INLINE bool violates(const pooled_block<Place>& lower, const pooled_block<Place>& upper) noexcept {
-        return lower.sum * upper.weight >= upper.sum * lower.weight;
-    }
-
-    // The last block stays out of memory, where the next push needs it at once.
-    pooled_block<Place> top_{};
-    std::vector<pooled_block<Place>> below_;
+    std::vector<pooled_block<Place>> blocks_;
     std::size_t count_ = 0;
 };
 

@@ -83,37 +83,45 @@ RECKON_INLINE void insertion_sort(std::uint32_t* items, std::size_t n) noexcept 
     }
 }
 
-// Sorts items that differ in their lowest `bits` only. A counting pass on the leading ones of these, with about one
-// slot an item, leaves hardly any item far from its place; insertion does the rest. `scratch` holds n items.
+// Sorts items. A counting pass on the leading bits in which they differ, with about one slot an item, leaves hardly any
+// far from its place; insertion does the rest. `scratch` holds n items.
 template <class Isa>
-void sort_bucket(std::uint32_t* items, std::uint32_t* scratch, std::size_t n, int bits) noexcept {
+void sort_bucket(std::uint32_t* items, std::uint32_t* scratch, std::size_t n) noexcept {
     constexpr std::uint32_t few = 16;
     constexpr int most_slot_bits = 10;
-    while (n > few && bits > 0) {
+    if (n > few) {
+        std::uint32_t difference = 0, odd = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            difference |= items[i] ^ items[0];
+            odd += items[i] & 1u;
+        }
+        if (difference <= 1) {  // equal but for the last bit: heavy ties end here
+            std::fill(items, items + (n - odd), items[0] & ~1u);
+            std::fill(items + (n - odd), items + n, items[0] | 1u);
+            return;
+        }
+        const int bits = std::bit_width(difference);
         const int slot_bits = (std::min)({static_cast<int>(std::bit_width(n - 1)), most_slot_bits, bits});
         const int shift = bits - slot_bits;
         const std::size_t slot_count = std::size_t{1} << slot_bits;
-        const std::uint32_t mask = static_cast<std::uint32_t>(slot_count - 1);
-        std::uint32_t end[(std::size_t{1} << most_slot_bits) + 1];
-        for (std::size_t s = 0; s < slot_count; ++s) end[s] = 0;
+        const auto mask = static_cast<std::uint32_t>(slot_count - 1);
+        std::uint32_t end[std::size_t{1} << most_slot_bits];
+        std::fill(end, end + slot_count, 0u);
         for (std::size_t i = 0; i < n; ++i) ++end[(items[i] >> shift) & mask];
         std::uint32_t at = 0, fullest = 0;
         for (std::size_t s = 0; s < slot_count; ++s) {
             fullest = (std::max)(fullest, end[s]);
             at += std::exchange(end[s], at);
         }
-        bits = shift;
-        if (fullest == n) continue;  // these bits are all equal
         for (std::size_t i = 0; i < n; ++i) scratch[end[(items[i] >> shift) & mask]++] = items[i];
         std::copy(scratch, scratch + n, items);
         if (shift == 0) return;
         if (fullest > few) {
             std::uint32_t first = 0;
             for (std::size_t s = 0; s < slot_count; first = end[s++]) {
-                if (end[s] - first > few) sort_bucket<Isa>(items + first, scratch + first, end[s] - first, shift);
+                if (end[s] - first > few) sort_bucket<Isa>(items + first, scratch + first, end[s] - first);
             }
         }
-        break;
     }
     insertion_sort(items, n);
 }
@@ -227,7 +235,7 @@ void visit_sorted(score_buckets& buckets, Visit&& visit) {
         const std::size_t count = buckets.ends[b] - first;
         if (count == 0) continue;
         if (scratch.size() < count) scratch.resize(count);
-        sort_bucket<Isa>(buckets.items.data() + first, scratch.data(), count, buckets.item_bits);
+        sort_bucket<Isa>(buckets.items.data() + first, scratch.data(), count);
         visit(buckets.base(b), buckets.items.data() + first, count);
     }
 }

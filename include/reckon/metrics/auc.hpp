@@ -14,6 +14,7 @@
 #include "reckon/core/monoids.hpp"
 #include "reckon/core/sort.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/metrics/detail/auc.simd.hpp"
 
 namespace reckon {
 
@@ -34,28 +35,13 @@ namespace detail {
 // Unweighted, 0/1 labels, no NaN: integers throughout.
 template <class Isa, class Y>
 auc_result auc_binary(vector_view<const float> scores, vector_view<const Y> labels, const score_range& range) {
-    auto buckets = bucket_scores<Isa>(scores, labels, range);
-    std::uint64_t positives = 0;
-    // Every negative adds the positives below it and those level with it: twice the lost pairs.
-    std::uint64_t lost_twice = 0;
-    visit_sorted<Isa>(buckets, [&](std::uint32_t, const std::uint32_t* items, std::size_t count) {
-        std::uint32_t previous = items[0] >> 1;
-        std::uint64_t below = positives;
-        for (std::size_t i = 0; i < count; ++i) {
-            const std::uint32_t key = items[i] >> 1;
-            const std::uint64_t negative = items[i] & 1u;
-            below = key != previous ? positives : below;
-            previous = key;
-            positives += 1 - negative;
-            lost_twice += (0 - negative) & (positives + below);
-        }
-    });
+    const pair_count pairs = count_pairs<Isa>(scores, labels, range);
     auc_result result;
     result.seen.accepted = scores.size();
-    result.positives = static_cast<double>(positives);
-    result.negatives = static_cast<double>(scores.size() - positives);
-    const double pairs = result.positives * result.negatives;
-    if (pairs > 0.0) result.value = 1.0 - 0.5 * static_cast<double>(lost_twice) / pairs;
+    result.positives = static_cast<double>(pairs.positives);
+    result.negatives = static_cast<double>(scores.size() - pairs.positives);
+    const double possible = result.positives * result.negatives;
+    if (possible > 0.0) result.value = 0.5 * static_cast<double>(pairs.won_twice) / possible;
     return result;
 }
 
@@ -144,7 +130,7 @@ class auc_histogram {
         bins_.resize(std::size_t{2} << resolution);
     }
 
-    template <class P, class Y, class W>
+    template <class P, class Y, class W, class Isa = isa::native>
     void absorb(const scored<P, Y, W>& batch) noexcept {
         for (std::size_t i = 0; i < batch.size(); ++i) {
             const float score = static_cast<float>(batch.scores[i]);
