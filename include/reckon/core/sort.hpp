@@ -100,7 +100,7 @@ void sort_bucket(std::uint32_t* items, std::uint32_t* scratch, std::size_t n) no
             std::fill(items + (n - odd), items + n, items[0] | 1u);
             return;
         }
-        const int bits = std::bit_width(difference);
+        const auto bits = static_cast<int>(std::bit_width(difference));
         const int slot_bits = (std::min)({static_cast<int>(std::bit_width(n - 1)), most_slot_bits, bits});
         const int shift = bits - slot_bits;
         const std::size_t slot_count = std::size_t{1} << slot_bits;
