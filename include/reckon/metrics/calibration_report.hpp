@@ -56,7 +56,8 @@ class calibration_summary {
     }
     template <class P, class Y, class W, class Isa = isa::native>
     void absorb(const scored<P, Y, W>& batch) noexcept {
-        if (batch.weights.empty() && bins_.bins().equal_width() && bins_.size() <= detail::report_max_bins) {
+        if (batch.size() >= detail::report_block && batch.weights.empty() && bins_.bins().equal_width() &&
+            bins_.size() <= detail::report_max_bins) {
             absorb_unweighted<Isa>(batch);
         } else {
             for (std::size_t i = 0; i < batch.size(); ++i) absorb(batch.score(i), batch.label(i), batch.weight(i));

@@ -9,6 +9,8 @@
 #include "reckon/core/config.hpp"
 #include "reckon/core/math.hpp"
 #include "reckon/core/simd.hpp"
+#include "reckon/core/sort.hpp"
+#include "reckon/core/views.hpp"
 
 namespace reckon::detail {
 
@@ -17,7 +19,7 @@ inline constexpr std::size_t report_block = 256;
 // With more equal-width bins the tables leave the first-level cache.
 inline constexpr std::size_t report_max_bins = 64;
 // Neighbouring rows go to different tables: an addition to a bin need not wait for the one before it.
-inline constexpr std::size_t report_copies = 4;
+inline constexpr std::size_t report_copies = 8;
 // Factors per logarithm. A factor is at least 1e-16 (log_loss_options), so that 16 of them stay far above the smallest
 // double.
 inline constexpr std::size_t report_factors = 16;
@@ -62,22 +64,20 @@ struct report_lanes {
     }
 };
 
-// What decides whether a block is all probabilities and 0/1 labels.
+// What decides whether a block is all probabilities.
 template <class V>
 struct report_range {
-    V lowest{0.0}, highest{1.0}, fraction{0.0};
+    V lowest{0.0}, highest{1.0};
 
-    RECKON_INLINE void absorb(V p, V y) noexcept {
-        using simd::absolute;
+    RECKON_INLINE void absorb(V p) noexcept {
         using simd::maximum;
         using simd::minimum;
         lowest = minimum(lowest, p);
         highest = maximum(highest, p);
-        fraction = maximum(fraction, absolute(y - y * y));  // 0 for 0 and 1 alone
     }
 };
 
-// Adds one staged block to `sums`; false, with `sums` as they were, when a row is not a probability with a 0/1 label.
+// Adds one staged block of 0/1 labels to `sums`; false, with `sums` as they were, when a score is no probability.
 template <class Isa>
 bool absorb_report_block(const report_columns& rows, double epsilon, report_sums& sums) noexcept {
     using V = simd::pack<double, Isa>;
@@ -92,18 +92,17 @@ bool absorb_report_block(const report_columns& rows, double epsilon, report_sums
         for (std::size_t k = 0; k < step; k += V::lanes) {
             const V p = V::load(rows.score + i + k), y = V::load(rows.label + i + k);
             const V q = V::load(rows.score + i + step + k), t = V::load(rows.label + i + step + k);
-            range.absorb(p, y);
-            range.absorb(q, t);
+            range.absorb(p);
+            range.absorb(q);
             a.absorb(p, y, low, high, left);
             b.absorb(q, t, low, high, right);
         }
         a.loss -= math::log(left);
         b.loss -= math::log(right);
     }
-    // What NaN and infinite values do not leave behind in the range, they leave in the sum of squares.
+    // A NaN leaves the range as it was, but not the sum of squares.
     const double square = reduce_add(a.square + b.square);
-    if (any((range.lowest < V(0.0)) | (range.highest > V(1.0)) | (range.fraction > V(0.0))) ||
-        !(square <= static_cast<double>(report_block))) {
+    if (any((range.lowest < V(0.0)) | (range.highest > V(1.0))) || !(square <= static_cast<double>(report_block))) {
         return false;
     }
     sums.loss += reduce_add(a.loss + b.loss);
@@ -121,6 +120,7 @@ class report_kernel {
     // Rows 0 .. report_block - 1 of the two columns; false when they need the careful path.
     template <class P, class Y>
     bool absorb(const P* scores, const Y* labels) noexcept {
+        if (!labels_are_binary<Isa>(vector_view<const Y>(labels, report_block))) return false;
         for (std::size_t i = 0; i < report_block; ++i) rows_.score[i] = static_cast<double>(scores[i]);
         for (std::size_t i = 0; i < report_block; ++i) rows_.label[i] = static_cast<double>(labels[i]);
         if (!absorb_report_block<Isa>(rows_, epsilon_, sums_)) return false;
