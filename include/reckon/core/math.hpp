@@ -53,15 +53,21 @@ template <class T>
 struct log_constants;
 template <>
 struct log_constants<float> {
-    // 2 atanh(s) = 2 s + s^3 (2/3 + 2/5 s^2 + ...) on |s| <= 3 - 2 sqrt 2: the next term is below 2^-28 of the result.
-    static constexpr float poly[5] = {2.0f / 3, 2.0f / 5, 2.0f / 7, 2.0f / 9, 2.0f / 11};
+    // (2 atanh(s) - 2 s) / s^3 as a polynomial in s^2, minimax on |s| <= 1/3 in relative error of atanh: 4.6e-9.
+    static constexpr float poly[4] = {0.666664131327f, 0.400216990613f, 0.279991410478f, 0.28024458971f};
+    static constexpr const float (&wide_poly)[4] = poly;
     static constexpr float denormal_scale = 33554432.0f;  // 2^25
     static constexpr float denormal_exponent = 25.0f;
 };
 template <>
 struct log_constants<double> {
+    // The series 2/3 + 2/5 s^2 + ...: the first omitted term is below 2^-55 of the result on |s| <= 3 - 2 sqrt 2, which
+    // is all that a logarithm needs, and with all of wide_poly on |s| <= 1/3.
     static constexpr double poly[10] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11,
                                         2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21};
+    static constexpr double wide_poly[16] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11, 2.0 / 13,
+                                             2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21, 2.0 / 23, 2.0 / 25,
+                                             2.0 / 27, 2.0 / 29, 2.0 / 31, 2.0 / 33};
     static constexpr double denormal_scale = 18014398509481984.0;  // 2^54
     static constexpr double denormal_exponent = 54.0;
 };
@@ -122,6 +128,15 @@ RECKON_HD RECKON_INLINE V log_from(V exponent, V s) noexcept {
     const V tail = s * z * horner(z, log_constants<T>::poly);
     const V low = mul_add(exponent, V(exp_constants<T>::ln2_low), tail);
     return mul_add(exponent, V(exp_constants<T>::ln2_high), mul_add(V(T(2)), s, low));
+}
+
+// log(1 + t) for t in [0, 1] and NaN, where neither exponent nor correction is needed.
+template <class V>
+RECKON_HD RECKON_INLINE V log1p_of_fraction(V t) noexcept {
+    using T = lane_t<V>;
+    const V s = t / (t + V(T(2)));
+    const V z = s * s;
+    return mul_add(s * z, horner(z, log_constants<T>::wide_poly), s + s);
 }
 
 }  // namespace detail
@@ -201,12 +216,12 @@ RECKON_HD RECKON_INLINE V sigmoid(V x) noexcept {
 
 /// log(1 + e^x).
 ///
-/// Numerics  max(x, 0) + log1p(e^-|x|): no overflow anywhere. NaN in, NaN out.
+/// Numerics  max(x, 0) + log(1 + e^-|x|): no overflow anywhere. NaN in, NaN out.
 template <class V>
 RECKON_HD RECKON_INLINE V softplus(V x) noexcept {
     using namespace detail;
     using T = lane_t<V>;
-    return maximum(V(T(0)), x) + math::log1p(math::exp(V(T(0)) - absolute(x)));
+    return maximum(V(T(0)), x) + log1p_of_fraction(math::exp(V(T(0)) - absolute(x)));
 }
 
 /// log(sigmoid(x)) = -softplus(-x).
@@ -216,7 +231,7 @@ template <class V>
 RECKON_HD RECKON_INLINE V log_sigmoid(V x) noexcept {
     using namespace detail;
     using T = lane_t<V>;
-    return minimum(V(T(0)), x) - math::log1p(math::exp(V(T(0)) - absolute(x)));
+    return minimum(V(T(0)), x) - log1p_of_fraction(math::exp(V(T(0)) - absolute(x)));
 }
 
 /// log(p / (1 - p)).
