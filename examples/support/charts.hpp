@@ -22,6 +22,7 @@ struct reliability_bin {
 struct reliability_series {
     std::string name;
     std::vector<reliability_bin> bins;  // in order of mean prediction; bins with count 0 are skipped
+    bool connected = true;              // a line through the points; not for points without an order of their own
 };
 
 /// One square of a reliability diagram, for instance "before" or "after".
@@ -107,7 +108,7 @@ inline std::string reliability_diagram(const std::vector<reliability_panel>& pan
                 path.emplace_back(at, y(y.clamp(bin.observed_rate)));
                 floor.push_back(options.logarithmic && !(bin.observed_rate > y.low()));
             }
-            out.polyline(path, colour, 1.6, "", 0.55);
+            if (series.connected) out.polyline(path, colour, 1.6, "", 0.55);
             for (std::size_t k = 0; k < path.size(); ++k) out.dot(path[k].first, path[k].second, 4, colour, floor[k]);
         }
         out.end_clip();
