@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../support/fixture.hpp"
+#include "../support/law.hpp"
 #include "reckon/exec/pool.hpp"
 
 namespace {
@@ -622,4 +623,21 @@ TEST_CASE("confcalib: written and read back, hostile bytes") {
         const reckon::vector_view<const std::byte> prefix(bytes.data(), size);
         CHECK_THROWS_AS(reckon::from_bytes<confcalib>(prefix), std::runtime_error);
     }
+}
+
+TEST_CASE("confcalib: laws of bytes and of the serving path") {
+    const auto r = make_rows(300, {2, 3});
+    const auto usable = [&](const confcalib& c) {
+        if (c.fields() != 2) return true;
+        for (const double q : apply(c, r)) {
+            if (!(q >= 1e-7 && q <= 1 - 1e-7)) return false;
+        }
+        return true;
+    };
+    const auto c = confcalib::fit(exec::serial, r.p, r.y, r.id_rows());
+    CHECK_LAW(reckon::testing::check_bytes(c, usable));
+    CHECK_LAW(reckon::testing::check_bytes(
+        confcalib::fit(exec::serial, r.p, r.y, r.id_rows(), reckon::none{}, {.bin_edges = {0.1, 0.2}}), usable));
+    std::vector<double> out(r.p.size());
+    CHECK_LAW(reckon::testing::check_no_allocation([&] { c.apply(exec::serial, r.p, r.id_rows(), out); }));
 }

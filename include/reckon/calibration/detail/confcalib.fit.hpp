@@ -79,6 +79,7 @@ struct shifted_sums {
 
 inline confcalib::confcalib(correction_kind correction, std::vector<std::size_t> values, std::size_t bins)
     : correction_(correction), values_(std::move(values)), bins_(bins), weights_(values_.size(), 1.0) {
+    slots_.reserve(values_.size());
     std::size_t first = 0;
     for (const std::size_t v : values_) {
         slots_.push_back({first, static_cast<std::uint32_t>(v)});
@@ -334,14 +335,14 @@ confcalib confcalib::with_learned_weights(const Policy& where, const P& scores, 
     confcalib model = *this;
     model.weights_.assign(fields(), 1.0);
     model.build_tables();
+    const detail::field_tables all = model.tables();
     std::vector<double> x(fields() * batch.size());
     for (std::size_t f = 0; f < fields(); ++f) {
-        const detail::field_tables one{model.slots_.data() + f,  1, bins_,      model.table_.data(),
-                                       model.knot_table_.data(), 0, correction_};
         for (std::size_t i = 0; i < batch.size(); ++i) {
             const std::int32_t id = batch.ids(f, i);
-            x[f * batch.size() + i] = bins_ == 1 ? detail::look_up<double>(one, one.fields[0], id)
-                                                 : detail::interpolate(one, one.fields[0], id, batch.rows.score(i));
+            x[f * batch.size() + i] =
+                bins_ == 1 ? static_cast<double>(model.table_[slots_[f].first + detail::slot_of(id, slots_[f].values)])
+                           : detail::interpolate(all, slots_[f], id, batch.rows.score(i));
         }
     }
     const matrix_view<const double> corrections(x.data(), fields(), batch.size());

@@ -28,15 +28,21 @@ struct field_tables {
     correction_kind correction;
 };
 
+RECKON_INLINE void prefetch_read([[maybe_unused]] const void* p) noexcept {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 0);
+#endif
+}
+RECKON_INLINE void prefetch_write([[maybe_unused]] const void* p) noexcept {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 1);
+#endif
+}
+
 RECKON_INLINE std::uint32_t slot_of(std::int32_t id, std::uint32_t values) noexcept {
     // Negative ids become large, so one comparison finds all that are unseen.
     const auto u = static_cast<std::uint32_t>(id);
     return u < values ? u : values;
-}
-
-template <class T>
-RECKON_INLINE T look_up(const field_tables& tables, const field_slots& field, std::int32_t id) noexcept {
-    return static_cast<T>(tables.corrections[field.first + slot_of(id, field.values)]);
 }
 
 // Between the mean scores of the bins: linear inside, constant outside.
@@ -68,34 +74,111 @@ RECKON_INLINE V corrected(V p, V d, correction_kind correction) noexcept {
     return maximum(low, minimum(high, q));
 }
 
-// Corrects `count` <= lanes rows; `ids` of field f start at ids + f * stride. Lanes beyond `count` hold anything.
-template <bool Binned, class Isa, class T>
-RECKON_INLINE simd::pack<T, Isa> correct_lanes(const T* p, std::size_t count, const field_tables& tables,
-                                               const std::int32_t* ids, std::size_t stride) noexcept {
+// Adds the corrections of M fields to the sums of N rows. The slots of all rows come first, in SIMD lanes, so that the
+// look-ups are nothing but independent loads.
+template <std::size_t M, std::size_t N, class Isa, class T>
+RECKON_INLINE void add_fields(T* sum, const field_tables& tables, std::size_t first, const std::int32_t* ids,
+                              std::size_t stride) noexcept {
+    std::int32_t slots[M][N];  // signed: the form that gather instructions take
+    const float* from[M];
+    for (std::size_t m = 0; m < M; ++m) {
+        const field_slots field = tables.fields[first + m];
+        const std::int32_t* const id = ids + (first + m) * stride;
+        for (std::size_t i = 0; i < N; ++i) slots[m][i] = static_cast<std::int32_t>(slot_of(id[i], field.values));
+        from[m] = tables.corrections + field.first;
+    }
+    for (std::size_t i = 0; i < N; ++i) {
+        T total = sum[i];
+#if defined(__GNUC__)
+#pragma GCC unroll 4
+#endif
+        for (std::size_t m = 0; m < M; ++m) total += static_cast<T>(from[m][slots[m][i]]);
+        sum[i] = total;
+    }
+}
+
+template <bool Binned, std::size_t N, class Isa, class T>
+RECKON_INLINE void correct_block(const T* p, T* out, const field_tables& tables, const std::int32_t* ids,
+                                 std::size_t stride) noexcept {
     using V = simd::pack<T, Isa>;
+    T sum[N];
+    for (std::size_t i = 0; i < N; ++i) sum[i] = static_cast<T>(tables.shift);
+    if constexpr (Binned) {
+        for (std::size_t f = 0; f < tables.count; ++f) {
+            for (std::size_t i = 0; i < N; ++i) {
+                sum[i] += interpolate(tables, tables.fields[f], ids[f * stride + i], p[i]);
+            }
+        }
+    } else {
+        std::size_t f = 0;
+        for (; f + 4 <= tables.count; f += 4) add_fields<4, N, Isa>(sum, tables, f, ids, stride);
+        switch (tables.count - f) {
+            case 3:
+                add_fields<3, N, Isa>(sum, tables, f, ids, stride);
+                break;
+            case 2:
+                add_fields<2, N, Isa>(sum, tables, f, ids, stride);
+                break;
+            case 1:
+                add_fields<1, N, Isa>(sum, tables, f, ids, stride);
+                break;
+            default:
+                break;
+        }
+    }
+    for (std::size_t i = 0; i < N; i += V::lanes) {
+        corrected(V::load(p + i), V::load(sum + i), tables.correction).store(out + i);
+    }
+}
+
+// The same for fewer rows, through copies padded to one pack.
+template <bool Binned, class Isa, class T>
+RECKON_INLINE void correct_head(const T* p, T* out, std::size_t count, const field_tables& tables,
+                                const std::int32_t* ids, std::size_t stride) noexcept {
+    using V = simd::pack<T, Isa>;
+    constexpr std::size_t lanes = V::lanes;
     V sum = static_cast<T>(tables.shift);
     for (std::size_t f = 0; f < tables.count; ++f) {
-        T lanes[V::lanes] = {};
+        const field_slots field = tables.fields[f];
+        T of_field[lanes] = {};
         for (std::size_t i = 0; i < count; ++i) {
             const std::int32_t id = ids[f * stride + i];
-            lanes[i] =
-                Binned ? interpolate(tables, tables.fields[f], id, p[i]) : look_up<T>(tables, tables.fields[f], id);
+            of_field[i] = Binned ? interpolate(tables, field, id, p[i])
+                                 : static_cast<T>(tables.corrections[field.first + slot_of(id, field.values)]);
         }
-        sum += V::load(lanes);
+        sum += V::load(of_field);
     }
-    return corrected(count == V::lanes ? V::load(p) : V::load_padded(p, count, T(0.5)), sum, tables.correction);
+    corrected(V::load_padded(p, count, T(0.5)), sum, tables.correction).store_head(out, count);
+}
+
+// Blocks read their columns in bursts, which hardware prefetchers follow late.
+template <std::size_t N, class T>
+RECKON_INLINE void prefetch_block(const T* p, const T* out, std::size_t fields, const std::int32_t* ids,
+                                  std::size_t stride) noexcept {
+    for (std::size_t i = 0; i < N; i += 64 / sizeof(T)) {
+        prefetch_read(p + i);
+        prefetch_write(out + i);
+    }
+    for (std::size_t f = 0; f < fields; ++f) {
+        for (std::size_t i = 0; i < N; i += 64 / sizeof(std::int32_t)) prefetch_read(ids + f * stride + i);
+    }
 }
 
 // out[i] = p[i] corrected; out may be p.
 template <bool Binned, class Isa, class T>
 void correct_rows(const T* p, T* out, std::size_t n, const field_tables& tables, const std::int32_t* ids,
                   std::size_t stride) noexcept {
-    constexpr std::size_t lanes = simd::pack<T, Isa>::lanes;
+    constexpr std::size_t block = 128, lanes = simd::pack<T, Isa>::lanes;
     std::size_t i = 0;
-    for (; i + lanes <= n; i += lanes) {
-        correct_lanes<Binned, Isa>(p + i, lanes, tables, ids + i, stride).store(out + i);
+    for (; i + block <= n; i += block) {
+        if (i + 4 * block <= n)
+            prefetch_block<block>(p + i + 3 * block, out + i + 3 * block, tables.count, ids + i + 3 * block, stride);
+        correct_block<Binned, block, Isa>(p + i, out + i, tables, ids + i, stride);
     }
-    if (i < n) correct_lanes<Binned, Isa>(p + i, n - i, tables, ids + i, stride).store_head(out + i, n - i);
+    for (; i < n; i += lanes) {
+        const std::size_t left = n - i;
+        correct_head<Binned, Isa>(p + i, out + i, left < lanes ? left : lanes, tables, ids + i, stride);
+    }
 }
 
 }  // namespace reckon::detail
