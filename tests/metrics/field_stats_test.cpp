@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "../support/law.hpp"
 #include "reckon/exec/pool.hpp"
 
 namespace {
@@ -389,4 +390,16 @@ TEST_CASE("field_stats: hostile bytes") {
         const reckon::vector_view<const std::byte> prefix(bytes.data(), size);
         CHECK_THROWS_AS(reckon::from_bytes<field_stats>(prefix), std::runtime_error);
     }
+}
+
+TEST_CASE("field_stats: laws of merging and of bytes") {
+    const auto r = make_rows(2000, {2, 3});
+    CHECK_LAW(reckon::testing::check_merge(field_stats({2, 3}), r.batch(), same_cells));
+    field_stats s({2, 3}, {.bin_edges = {0.5}, .half_life = 4});
+    s.absorb(r.batch());
+    CHECK_LAW(reckon::testing::check_bytes(s, [&](const field_stats& read) {
+        field_stats other = read;
+        other.merge(read);
+        return other.total().n >= read.total().n && other.total().observed <= other.total().n;
+    }));
 }
