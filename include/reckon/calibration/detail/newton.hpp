@@ -245,8 +245,12 @@ newton_result<column_count<Features>> minimise_log_loss(const Policy& where, con
     using parameters = std::array<double, K>;
     const auto moved = [](const parameters& from, const parameters& step, double t) {
         parameters to;
-        // Rounded to the lanes' type, so that the sums are those of exactly this point.
-        for (std::size_t i = 0; i < K; ++i) to[i] = static_cast<double>(static_cast<T>(from[i] + t * step[i]));
+        // Rounded to the lanes' type, so that the sums are those of exactly this point. Volatile, because g++ 12 drops
+        // the way to float and back when it vectorises the loop, and does so under one policy and not under another.
+        for (std::size_t i = 0; i < K; ++i) {
+            const volatile T rounded = static_cast<T>(from[i] + t * step[i]);
+            to[i] = static_cast<double>(rounded);
+        }
         return to;
     };
     const auto dot = [](const parameters& a, const parameters& b) {
