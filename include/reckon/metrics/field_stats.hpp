@@ -343,18 +343,27 @@ RECKON_INLINE void scatter_rows(const prepared_rows& rows, const std::int32_t* i
                                 std::size_t bins, field_cell* table) noexcept {
     // Negative ids become large, so one comparison finds all that are unseen.
     const auto unseen = static_cast<std::uint32_t>(values);
-    const auto cell = [&](std::size_t i) {
-        const auto id = static_cast<std::uint32_t>(ids[i]);
-        return table + std::size_t{id < unseen ? id : unseen} * bins + rows.bin[i];
+    std::uint32_t at[field_block];
+    const auto locate = [&](std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto id = static_cast<std::uint32_t>(ids[i]);
+            at[i] = (id < unseen ? id : unseen) * static_cast<std::uint32_t>(bins) + rows.bin[i];
+        }
     };
+    // A constant count lets the compiler take several ids at a time.
+    if (rows.count == field_block) {
+        locate(field_block);
+    } else {
+        locate(rows.count);
+    }
     // Far enough ahead for a cell in main memory to arrive.
     constexpr std::size_t ahead = 24;
     std::size_t i = 0;
     for (; i + ahead < rows.count; ++i) {
-        prefetch(cell(i + ahead));
-        cell(i)->add(rows.sums[i]);
+        prefetch(table + at[i + ahead]);
+        table[at[i]].add(rows.sums[i]);
     }
-    for (; i < rows.count; ++i) cell(i)->add(rows.sums[i]);
+    for (; i < rows.count; ++i) table[at[i]].add(rows.sums[i]);
 }
 
 }  // namespace detail
