@@ -70,6 +70,7 @@ class histogram_binning {
                                        const histogram_binning_options& options = {}) {
         histogram_binning fitted;
         fitted.bins_ = sums.bins();
+        fitted.index_cuts();
         fitted.seen_ = sums.seen();
         fitted.values_ = rates(sums, options);
         return fitted;
@@ -100,6 +101,7 @@ class histogram_binning {
     static histogram_binning read(byte_reader& in) {
         histogram_binning h;
         h.bins_ = score_bins::read(in);
+        h.index_cuts();
         h.values_ = in.get_array<double>(score_bins::max_size);
         expects_bytes(h.values_.size() == h.bins_.size(), "histogram_binning", h.values_.size(), " values for ",
                       h.bins_.size(), " bins");
@@ -116,8 +118,15 @@ class histogram_binning {
     RECKON_INLINE T at(T score) const noexcept {
         // A NaN becomes 0 here, so that every index is legal.
         const T inside = simd::minimum(simd::maximum(score, T(0)), T(1));
-        const double value = values_[bins_.index(static_cast<double>(inside))];
+        const auto p = static_cast<double>(inside);
+        const double value = values_[bins_.equal_width() ? bins_.index(p) : cuts_.count_up_to(p)];
         return score == score ? static_cast<T>(value) : score;
+    }
+
+    void index_cuts() {
+        std::vector<double> cuts;
+        for (std::size_t b = 1; b < bins_.size() && !bins_.equal_width(); ++b) cuts.push_back(bins_.lower(b));
+        cuts_ = detail::sorted_cuts(std::move(cuts));
     }
 
     template <class Isa>
@@ -152,6 +161,7 @@ class histogram_binning {
     }
 
     score_bins bins_;
+    detail::sorted_cuts cuts_;  // those of bins_, arranged for apply()
     std::vector<double> values_;
     counts seen_;
 };

@@ -31,7 +31,8 @@ class sorted_cuts {
         const double* const cuts = padded_.data();
         std::size_t count = 0;
         for (std::size_t step = (padded_.size() + 1) / 2; step > 0; step /= 2) {
-            count += cuts[count + step - 1] <= x ? step : 0;
+            // A product, because compilers turn a conditional sum into a jump.
+            count += step * static_cast<std::size_t>(cuts[count + step - 1] <= x);
         }
         return count;
     }
