@@ -1,9 +1,11 @@
 #!/bin/sh
-# Installs what is missing, builds the examples, and runs the main one.
+# Installs what is missing, builds the examples, fetches public data, and runs the main example on it.
 #
 #   sh examples/run.sh [arguments for calibrate_ctr]
 #
-# Environment: BUILD_DIR (default build/examples), CXX, JOBS, RECKON_MARCH (default native).
+# With arguments nothing is fetched. Without a network the example works on simulated clicks, and says so.
+#
+# Environment: BUILD_DIR (default build/examples), RECKON_DATA_DIR (a folder with data; none is fetched then), CXX, JOBS, RECKON_MARCH (default native).
 set -eu
 cd "$(dirname "$0")/.."
 . cmake/setup.sh
@@ -21,6 +23,17 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRECKON_MARCH="${REC
 say "building"
 cmake --build "$build" -j "${JOBS:-$(core_count)}"
 
-say "running calibrate_ctr"
-[ -x "$build/examples/calibrate_ctr" ] || fail "examples/calibrate_ctr.cpp is not in this tree"
+if [ $# -eq 0 ]; then
+    if [ -z "${RECKON_DATA_DIR:-}" ]; then
+        say "fetching public data into ./data"
+        if sh examples/get_data.sh --quiet >"$build/get_data.log" 2>&1; then
+            echo "done"
+        else
+            echo "not possible, $build/get_data.log says why"
+        fi
+    fi
+    set -- --dataset any --blind --out "$build/pictures"
+fi
+
+say "running calibrate_ctr $*"
 exec "$build/examples/calibrate_ctr" "$@"

@@ -201,7 +201,7 @@ int fit_and_compare(const std::string& program, const std::string& path, bool qu
         if (quiet && same) continue;
         std::printf("score %-5g ids %11d %11d %11d: %.9g", static_cast<double>(r.score), r.ids[0], r.ids[1], r.ids[2],
                     static_cast<double>(p));
-        std::printf(same ? ", the same there\n" : ", but there %s", there.c_str());
+        std::cout << (same ? ", the same there\n" : ", but there " + there);
     }
     if (served.exit_code != 0) std::cout << "the server failed: " << served.text;
     const bool equal = served.exit_code == 0 && differ == 0 && line == served.text.size();

@@ -105,6 +105,8 @@ inline scored_log make_log(const std::string& path, const csv_options& csv, cons
     if (!columns.time.empty()) wanted.push_back(columns.time);
     const csv_table file(path, wanted, csv);
     const std::vector<std::uint8_t> y = file.labels(columns.label, columns.positive);
+    std::vector<std::vector<float>> numbers;
+    for (const std::string& name : columns.numbers) numbers.push_back(file.numbers<float>(name));
 
     scored_log log;
     log.title = log.name = path;
@@ -138,7 +140,7 @@ inline scored_log make_log(const std::string& path, const csv_options& csv, cons
 
     hashed_features features(file.rows());
     for (const std::string& name : columns.texts) features.add_category(name, file.categories(name));
-    for (const std::string& name : columns.numbers) features.add_quantiles(name, file.numbers<float>(name), rows.train);
+    for (std::size_t k = 0; k < numbers.size(); ++k) features.add_quantiles(columns.numbers[k], numbers[k], rows.train);
     hashed_logistic model;
     model.fit(features, y, rows.train, {.seed = options.seed});
 

@@ -211,7 +211,12 @@ class canvas {
     }
     static std::string joined(const std::vector<std::pair<double, double>>& points) {
         std::string out;
-        for (const auto& [x, y] : points) out += (out.empty() ? "" : " ") + coordinate(x) + "," + coordinate(y);
+        for (const auto& [x, y] : points) {
+            if (!out.empty()) out += ' ';
+            out += coordinate(x);
+            out += ',';
+            out += coordinate(y);
+        }
         return out;
     }
 
