@@ -230,6 +230,7 @@ TEST_CASE("isotonic: bad input is counted, thin input has an answer") {
     CHECK_THROWS_AS(model.apply(exec::serial, scores, small), std::invalid_argument);
     CHECK_THROWS_AS(isotonic({0.5, 0.4}, {0.1, 0.2}), std::invalid_argument);
     CHECK_THROWS_AS(isotonic({0.4, 0.5}, {0.1}), std::invalid_argument);
+    CHECK_THROWS_AS(isotonic({0.4, 0.5}, {0.1, 1.5}), std::invalid_argument);
     CHECK_THROWS_AS(isotonic({0.4, 0.5, 0.6}, {0.1, 0.3, 0.2}), std::invalid_argument);
 }
 

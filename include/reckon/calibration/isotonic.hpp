@@ -198,7 +198,7 @@ class isotonic {
     static constexpr std::uint32_t bytes_version = 1;
 
     isotonic() = default;
-    /// From knots: scores strictly increasing, levels monotone.
+    /// From knots: scores strictly increasing, levels monotone in [0, 1].
     ///
     /// Throws    std::invalid_argument for other knots, or when the lengths differ.
     isotonic(std::vector<double> scores, std::vector<double> levels)
@@ -263,7 +263,8 @@ class isotonic {
         if (scores_.size() >= (std::uint64_t{1} << 32)) return "fewer than 2^32 knots are possible";
         bool rises = true, falls = true;
         for (std::size_t i = 0; i < scores_.size(); ++i) {
-            if (!std::isfinite(scores_[i]) || !std::isfinite(levels_[i])) return "a knot is not finite";
+            if (!std::isfinite(scores_[i])) return "knot scores must be finite";
+            if (!(levels_[i] >= 0.0 && levels_[i] <= 1.0)) return "knot levels must be in [0, 1]";
             if (i == 0) continue;
             if (!(scores_[i - 1] < scores_[i])) return "knot scores must increase";
             rises &= levels_[i - 1] <= levels_[i];
