@@ -75,8 +75,7 @@ class confcalib {
     /// Throws    std::invalid_argument when shapes differ, an option is out of range or the tables would need more than
     ///           field_stats::max_cells cells.
     /// Cost      ratio form: one pass per field (and pass); logit form: six. Scratch of 8 bytes a row for each of p,
-    /// the
-    ///           current p and (logit form) the current logit.
+    ///           the current p and (logit form) the current logit.
     template <exec::policy Policy, vector_like P, vector_like Y, class Ids, class W = none>
     static confcalib fit(const Policy& where, const P& scores, const Y& labels, const Ids& ids, const W& weights = {},
                          const confcalib_options& options = {});
@@ -93,8 +92,7 @@ class confcalib {
     /// Writes    out, in [1e-7, 1 - 1e-7].
     /// Throws    std::invalid_argument when the shapes differ. Propagates NaN.
     /// Cost      F table look-ups and one exponential a row; in logit form a logarithm more; with B score bins F (B +
-    /// 1)
-    ///           look-ups. Allocates nothing.
+    ///           1) look-ups. Allocates nothing.
     template <exec::policy Policy, vector_like P, class Ids, class Out, class Isa = isa::native>
         requires vector_like<std::remove_reference_t<Out>>
     void apply(const Policy& where, const P& scores, const Ids& ids, Out&& out) const;

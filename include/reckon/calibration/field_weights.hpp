@@ -162,11 +162,9 @@ inline std::vector<double> newton_step(const std::vector<double>& h, const std::
 /// logistic regression with an offset.
 ///
 /// Shapes    scores [N], labels [N], log_ratios x [F, N] (float or double): row f holds the correction that field f
-/// gives
-///           to each row, 0 where it has none. weights [N] or none.
+///           gives to each row, 0 where it has none. weights [N] or none.
 /// Returns   w [F]; they need not sum to 1. A field that never corrects anything keeps its start, 1 / F. Without any
-/// row
-///           all weights are 1 / F.
+///           row all weights are 1 / F.
 /// Throws    std::invalid_argument when the shapes differ or an option is out of range. Bad rows are skipped as by
 ///           field_weight_loss.
 /// Cost      5 to 15 passes of N (F^2 + one softplus).

@@ -36,8 +36,7 @@ struct histogram_binning_options {
 /// Histogram binning: p' is the mean label of the rows whose score fell into the same bin.
 ///
 /// Fit       counts per bin, which merge over shards when the bins are given (equal width). No data: every bin gives
-/// its
-///           midpoint (1/2 with laplace). One distinct score or one class: the bins hold what there is.
+///           its midpoint (1/2 with laplace). One distinct score or one class: the bins hold what there is.
 /// Throws    fit: std::invalid_argument when columns differ in length or bins is out of range; counts and skips bad
 ///           examples. apply: std::invalid_argument when sizes differ; propagates NaN, scores outside [0, 1] go to the
 ///           first and the last bin.

@@ -186,8 +186,7 @@ struct isotonic_options {
 /// Writes    apply() writes one probability per score.
 /// Throws    std::invalid_argument when lengths differ, std::runtime_error from read for bytes that are no such model.
 /// Cost      fit: float scores with 0/1 labels and no weights are partitioned and pooled bucket by bucket, otherwise a
-/// radix
-///           sort; both on one thread. apply: a table look-up and a few comparisons a score.
+///           radix sort; both on one thread. apply: a table look-up and a few comparisons a score.
 /// Numerics  equal scores are pooled first. Scores outside the fitted range get the value at its end. NaN score in, NaN
 ///           out. The fit counts and skips NaN or infinite scores, labels outside [0, 1], negative or infinite weights;
 ///           weight 0 contributes nothing. A fit to nothing is the constant NaN.

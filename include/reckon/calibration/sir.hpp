@@ -31,8 +31,7 @@ struct sir_options {
 ///           examples. apply: std::invalid_argument when sizes differ; propagates NaN, scores outside [0, 1] are moved
 ///           to the nearer end.
 /// Cost      fit: three passes, the first two on one thread. apply: log2(bins) comparisons and a multiply-add, without
-/// a
-///           branch on the score.
+///           a branch on the score.
 /// Numerics  in double; non-decreasing in the score to the last bit.
 /// Source    Deng et al. 2020.
 class sir {

@@ -187,7 +187,7 @@ std::vector<std::byte> to_bytes(const T& value) {
 /// The state or model that to_bytes() wrote.
 ///
 /// Throws    std::runtime_error for anything else: truncated, altered, another type, a newer version, values out of
-/// range.
+///           range.
 template <class T>
 T from_bytes(vector_view<const std::byte> bytes) {
     byte_reader in(bytes, T::bytes_kind, T::bytes_version);

@@ -59,8 +59,7 @@ template <class Error>
 /// Checks an O(1) precondition of a kernel.
 ///
 /// Throws    std::invalid_argument "kernel: parts..." when `ok` is false. Without exceptions the sentence goes to
-/// stderr
-///           and the program aborts.
+///           stderr and the program aborts.
 template <class... Parts>
 RECKON_INLINE void expects(bool ok, const char* kernel, const Parts&... parts) {
     if (!ok) [[unlikely]] {

@@ -162,7 +162,7 @@ RECKON_HD RECKON_INLINE V exp(V x) noexcept {
 /// Natural logarithm.
 ///
 /// Numerics  log(0) = -inf, log(inf) = inf, NaN for negative x and NaN. Denormal inputs are legal. At most 2 ULP in
-/// float.
+///           float.
 template <class V>
 RECKON_HD RECKON_INLINE V log(V x) noexcept {
     using namespace detail;
@@ -205,7 +205,7 @@ RECKON_HD RECKON_INLINE V log1p(V x) noexcept {
 /// 1 / (1 + e^-x).
 ///
 /// Numerics  never leaves [0, 1]; the small side is e^x / (1 + e^x), so it keeps its relative accuracy. NaN in, NaN
-/// out.
+///           out.
 template <class V>
 RECKON_HD RECKON_INLINE V sigmoid(V x) noexcept {
     using namespace detail;

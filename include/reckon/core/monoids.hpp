@@ -13,9 +13,8 @@ namespace reckon {
 /// Sum in double with the rounding error of every addition kept beside it (Neumaier 1974).
 ///
 /// Numerics  the error of value() is about one rounding of the result plus n * 2^-104 of the sum of magnitudes;
-/// integers
-///           up to 2^53 and dyadic fractions are exact, and then merge order does not matter. An infinite or NaN term
-///           makes the sum infinite or NaN.
+///           integers up to 2^53 and dyadic fractions are exact, and then merge order does not matter. An infinite or
+///           NaN term makes the sum infinite or NaN.
 class compensated_sum {
   public:
     RECKON_INLINE compensated_sum() noexcept = default;

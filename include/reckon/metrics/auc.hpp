@@ -81,18 +81,16 @@ auc_result auc_general(const scored<P, Y, W>& batch) {
 /// Area under the ROC curve, exact: P(score of a positive > score of a negative) + P(equal) / 2.
 ///
 /// Shapes    scores [N], labels [N], weights [N] or none; N < 2^32. A label strictly between 0 and 1 counts as that
-/// much of a
-///           positive and the rest of a negative.
+///           much of a positive and the rest of a negative.
 /// Returns   the area with the weight of each class. Does not merge: see auc_histogram for a state that does.
 /// Throws    std::invalid_argument when the columns differ in length. Counts and skips NaN scores and bad labels or
-/// weights;
-///           infinite scores are legal, they only have an order.
+///           weights; infinite scores are legal, they only have an order.
 /// Cost      float scores with 0/1 labels and no weights: partition into buckets, then each bucket sorted in cache, 4
-/// bytes
-///           of scratch a row. Otherwise a radix sort of rows, 16 bytes (float) or 32 (double) a row. Runs on one
+///           bytes of scratch a row. Otherwise a radix sort of rows, 16 bytes (float) or 32 (double) a row. Runs on one
 ///           thread.
 /// Numerics  integers in the first case, so the value is the nearest double or next to it; else compensated double
-/// sums. Source    Mann and Whitney 1947; Hanley and McNeil 1982.
+///           sums.
+/// Source    Mann and Whitney 1947; Hanley and McNeil 1982.
 template <exec::policy Policy, vector_like P, vector_like Y, class W = none, class Isa = isa::native>
 auc_result auc(const Policy&, const P& scores, const Y& labels, const W& weights = {}) {
     exec::detail::require_host_policy<Policy>();

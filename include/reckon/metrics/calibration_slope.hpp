@@ -82,9 +82,11 @@ struct slope_sums {
 /// Shapes    scores, labels [N]; weights [N] or empty for ones.
 /// Returns   calibration_line. Weights count as repeated examples in the standard errors.
 /// Throws    std::invalid_argument on lengths that differ or an option out of range. Bad values are counted and
-/// skipped. Cost      about 6 passes of two exponentials per example; 8 bytes of scratch per example. Numerics  double,
-/// compensated sums; stops when a step is below 1e-9 of the parameters, which squares in the last one. Source    Cox
-/// 1958; Miller, Hui and Tierney 1991.
+///           skipped.
+/// Cost      about 6 passes of two exponentials per example; 8 bytes of scratch per example.
+/// Numerics  double, compensated sums; stops when a step is below 1e-9 of the parameters, which squares in the last
+///           one.
+/// Source    Cox 1958; Miller, Hui and Tierney 1991.
 template <exec::policy Policy, vector_like P, vector_like Y, class W = none>
 calibration_line calibration_slope(const Policy& where, const P& scores, const Y& labels, const W& weights = {},
                                    const calibration_slope_options& options = {}) {

@@ -48,8 +48,10 @@ struct mvce_result {
 /// Shapes    scores, labels [N].
 /// Returns   mvce_result. There is no state to merge: partitions are of the whole data.
 /// Throws    std::invalid_argument on lengths that differ or an option out of range. Bad values are counted and
-/// skipped. Cost      repeats * N random numbers and swaps, repeats shared out over threads; 8 N bytes per repeat under
-/// way. Numerics  seeded, the same for every number of threads. Source    Huang et al. 2022.
+///           skipped.
+/// Cost      repeats * N random numbers and swaps, repeats shared out over threads; 8 N bytes per repeat under way.
+/// Numerics  seeded, the same for every number of threads.
+/// Source    Huang et al. 2022.
 template <exec::policy Policy, vector_like P, vector_like Y>
 mvce_result mvce(const Policy& where, const P& scores, const Y& labels, const mvce_options& options = {}) {
     const auto batch = make_scored("mvce", scores, labels);
