@@ -6,6 +6,10 @@ if(TARGET reckon::eigen)
 endif()
 
 set(reckon_warnings -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # GCC 12 sees overlapping copies in the concatenation of strings (GCC bug 105651).
+    list(APPEND reckon_warnings -Wno-restrict)
+endif()
 if(RECKON_WERROR)
     list(APPEND reckon_warnings -Werror)
 endif()
