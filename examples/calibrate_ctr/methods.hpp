@@ -212,7 +212,7 @@ inline std::vector<method> all_methods(const scored_log& log, reckon::correction
         add("full: " + log.fields[f], method_group::replacement, [f, form](const host& where, const scored_log& l) {
             return calibrate_field(where, l, f, full_replacement(form));
         });
-    add("full: all, geometric", method_group::replacement,
+    add("full: all fields", method_group::replacement,
         [form](const host& where, const scored_log& l) { return calibrate_fields(where, l, full_replacement(form)); });
     add("empirical Bayes: sequential", method_group::confcalib,
         [form](const host& where, const scored_log& l) { return sequential_empirical_bayes(where, l, form); });

@@ -49,7 +49,7 @@ inline std::string reliability_picture(const host& where, const scored_log& log,
 
 /// The same per field value: every point is one value, and the most frequent ones are shown.
 inline std::string fields_picture(const scored_log& log, const result& raw, const result& mine) {
-    constexpr std::size_t most_values = 25;
+    constexpr std::size_t most_values = 18;
     constexpr double least_rows = 50;
     const auto panel = [&](const char* title, const result& r) {
         reckon::field_stats stats(log.cardinalities);
@@ -78,7 +78,8 @@ inline std::string fields_picture(const scored_log& log, const result& raw, cons
     return reliability_diagram(
         {panel("before", raw), panel("after", mine)},
         {.title = log.name,
-         .subtitle = "Held-out rows by field value: every point is one value, the most frequent 25 of each field",
+         .subtitle = "Held-out rows by field value: every point is one value, the most frequent " +
+                     std::to_string(most_values) + " of each field",
          .logarithmic = wants_logarithm(log)});
 }
 
