@@ -28,7 +28,7 @@ struct temperature_options {
 ///
 /// Fit       Newton's method inside a bracket, from beta = 1; from the fit of a sixteenth of the rows when there are
 ///           8192 or more. An optimum outside the range gives the end of the range: 1e3 when the sign of f tells the
-///           label (one class included), 1e-3 when the scores rank against the labels. All f equal to 0: beta = 1.
+///           label, 1e-3 when the scores rank against the labels. All f equal to 0: beta = 1.
 /// Throws    fit: std::invalid_argument when columns differ in length or an option is out of range; counts and skips
 ///           bad examples. apply: std::invalid_argument when sizes differ; propagates NaN.
 /// Cost      fit: one pass to check the rows and about three Newton passes, one exponential a row each; n scores of
