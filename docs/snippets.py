@@ -57,7 +57,7 @@ def snippet(path, name):
                 raise SnippetError(f"{path}: an end without a snippet")
             if open_name == name:
                 found = kept
-            open_name = None
+            open_name, kept = None, []
         else:
             kept.append(line)
     if open_name:

@@ -96,8 +96,9 @@ class Snippets(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             root = pathlib.Path(folder)
             source = root / "a.cpp"
-            source.write_text("int before;\n    // snippet: part\n    int x;\n    // end snippet\n")
-            page = "Text\n\n<!-- snippet: a.cpp#part -->\n```cpp\nint x;\n```\n"
+            source.write_text("int before;\n    // snippet: part\n    int x;\n        int deeper;\n"
+                              "    // end snippet\nint after;\n")
+            page = "Text\n\n<!-- snippet: a.cpp#part -->\n```cpp\nint x;\n    int deeper;\n```\n"
             self.assertEqual(snippets.updated(page, root), page)
             source.write_text(source.read_text().replace("int x", "int y"))
             self.assertEqual(snippets.updated(page, root), page.replace("int x", "int y"))
