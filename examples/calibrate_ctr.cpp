@@ -116,8 +116,8 @@ scored_log load_dataset(const settings& s) {
         log.name = found.info->title.substr(0, found.info->title.find(" ("));
         return log;
     }
-    std::cout << missing
-              << "Examples run without it, on simulated clicks; sh examples/get_data.sh brings public data.\n";
+    if (names.size() > 1) missing = "No known data set lies below " + joined(data_folders()) + ".\n";
+    std::cout << missing << "Simulated clicks take its place; sh examples/get_data.sh brings public data.\n\n";
     return {};
 }
 

@@ -172,7 +172,7 @@ inline scored_log make_log(const std::string& path, const csv_options& csv, cons
     return log;
 }
 
-/// A known data set, or nothing but the message when its file is missing.
+/// What a known data set says about its columns.
 inline log_columns columns_of(const dataset_info& info) {
     return {.label = info.label,
             .positive = info.positive,
