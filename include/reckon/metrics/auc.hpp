@@ -85,9 +85,9 @@ auc_result auc_general(const scored<P, Y, W>& batch) {
 /// Returns   the area with the weight of each class. Does not merge: see auc_histogram for a state that does.
 /// Throws    std::invalid_argument when the columns differ in length. Counts and skips NaN scores and bad labels or
 ///           weights; infinite scores are legal, they only have an order.
-/// Cost      float scores with 0/1 labels and no weights: partition into buckets, then each bucket sorted in cache, 4
-///           bytes of scratch a row. Otherwise a radix sort of rows, 16 bytes (float) or 32 (double) a row. Runs on one
-///           thread.
+/// Cost      float scores with 0/1 labels and no weights: partitioned into small cells, pairs inside a cell compared in
+///           lanes, nothing sorted; 4 bytes of scratch a row. Otherwise a radix sort of rows, 16 bytes (float) or 32
+///           (double) a row. Runs on one thread.
 /// Numerics  integers in the first case, so the value is the nearest double or next to it; else compensated double
 ///           sums.
 /// Source    Mann and Whitney 1947; Hanley and McNeil 1982.

@@ -65,8 +65,11 @@ class calibration_summary {
     }
     /// Throws    std::invalid_argument when the options differ.
     void merge(const calibration_summary& other) {
-        scores_.merge(other.scores_);
+        // Both may refuse; nothing changes before both have agreed.
+        proper_scores scores = scores_;
+        scores.merge(other.scores_);
         bins_.merge(other.bins_);
+        scores_ = scores;
         z_.merge(other.z_);
     }
 
