@@ -207,7 +207,8 @@ TEST_CASE("isotonic: decreasing fits mirror increasing ones") {
 TEST_CASE("isotonic: bad input is counted, thin input has an answer") {
     const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
     const isotonic nothing = isotonic::fit(exec::serial, std::vector<float>{}, std::vector<int>{});
-    CHECK(std::isnan(nothing(0.5)));
+    CHECK(nothing(0.5) == 0.5);
+    CHECK(nothing(7.0) == 1.0);
     CHECK(nothing.seen() == counts{});
     static_assert(fitted_calibrator<isotonic>);
     const auto ones = isotonic::fit(exec::serial, std::vector<float>{0.1f, 0.9f}, std::vector<int>{1, 1});
@@ -248,5 +249,5 @@ TEST_CASE("isotonic: threads and bytes") {
     CHECK(copy.knot_levels() == model.knot_levels());
     CHECK(copy.seen() == model.seen());
     for (const float s : data.scores) CHECK(copy(s) == model(s));
-    CHECK(std::isnan(from_bytes<isotonic>(to_bytes(isotonic()))(0.5)));
+    CHECK(from_bytes<isotonic>(to_bytes(isotonic()))(0.25) == 0.25);
 }

@@ -69,10 +69,12 @@ reference_fit reference(const std::vector<T>& f, const std::vector<Y>& y, const 
         const double det = haa * hbb - hab * hab;
         const double da = -(hbb * ga - hab * gb) / det, db = -(haa * gb - hab * ga) / det;
         double t = 1;
-        while (t > 1e-10 && loss(a + t * da, b + t * db) > loss(a, b)) t /= 2;
+        const double here = loss(a, b);
+        while (t > 1e-10 && loss(a + t * da, b + t * db) > here) t /= 2;
+        if (t <= 1e-10) break;  // rounding hides what is left to gain
         a += t * da;
         b += t * db;
-        if (std::fabs(da) + std::fabs(db) < 1e-14) break;
+        if (std::fabs(da) + std::fabs(db) < 1e-12) break;
     }
     return {a, b, loss(a, b)};
 }

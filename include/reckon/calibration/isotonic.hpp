@@ -189,7 +189,7 @@ struct isotonic_options {
 ///           radix sort; both on one thread. apply: a table look-up and a few comparisons a score.
 /// Numerics  equal scores are pooled first. Scores outside the fitted range get the value at its end. NaN score in, NaN
 ///           out. The fit counts and skips NaN or infinite scores, labels outside [0, 1], negative or infinite weights;
-///           weight 0 contributes nothing. A fit to nothing is the constant NaN.
+///           weight 0 contributes nothing. A fit to nothing is the identity on [0, 1].
 /// Source    Zadrozny and Elkan 2002; interpolation between the first and last score of each block as in scikit-learn.
 class isotonic {
   public:
@@ -373,7 +373,8 @@ class isotonic {
     }
 
     RECKON_INLINE double at(double score) const noexcept {
-        if (levels_.empty() || score != score) return std::numeric_limits<double>::quiet_NaN();
+        if (score != score) return score;
+        if (levels_.empty()) return (std::clamp)(score, 0.0, 1.0);
         const double inside = (std::clamp)(score, scores_.front(), scores_.back());
         // Counts the knots at or below the score: those of earlier cells, then a search of fixed length.
         std::size_t count = cells_[cell(inside)];
