@@ -70,11 +70,11 @@ reference_fit reference(const std::vector<T>& f, const std::vector<Y>& y, const 
         const double da = -(hbb * ga - hab * gb) / det, db = -(haa * gb - hab * ga) / det;
         double t = 1;
         const double here = loss(a, b);
-        while (t > 1e-10 && loss(a + t * da, b + t * db) > here) t /= 2;
-        if (t <= 1e-10) break;  // rounding hides what is left to gain
+        while (t > 1e-10 && loss(a + t * da, b + t * db) > here * (1 + 1e-15)) t /= 2;
         a += t * da;
         b += t * db;
-        if (std::fabs(da) + std::fabs(db) < 1e-12) break;
+        // Newton's steps square the error: after one of 1e-9 nothing is left to gain.
+        if (std::fabs(da) + std::fabs(db) < 1e-9) break;
     }
     return {a, b, loss(a, b)};
 }
