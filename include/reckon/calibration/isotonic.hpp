@@ -188,7 +188,7 @@ struct isotonic_options {
 /// Cost      fit: float scores with 0/1 labels and no weights are partitioned and pooled bucket by bucket, otherwise a
 ///           radix sort; both on one thread. apply: a table look-up and a few comparisons a score.
 /// Numerics  equal scores are pooled first. Scores outside the fitted range get the value at its end. NaN score in, NaN
-///           out. The fit counts and skips NaN or infinite scores, labels outside [0, 1], negative or infinite weights;
+///           out. The fit counts and skips scores that are NaN or beyond float, labels outside [0, 1], negative or infinite weights;
 ///           weight 0 contributes nothing. A fit to nothing is the identity on [0, 1].
 /// Source    Zadrozny and Elkan 2002; interpolation between the first and last score of each block as in scikit-learn.
 class isotonic {
@@ -224,12 +224,19 @@ class isotonic {
 
     template <std::floating_point T, class Isa = isa::native>
     T operator()(T score) const noexcept {
-        return static_cast<T>(at(static_cast<double>(score)));
+        T level;
+        map_block<1>(&score, &level, 1);
+        return level;
     }
     template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
     void apply(const Policy& where, const In& scores, Out&& out) const {
-        detail::map_each_score<Isa>("isotonic", where, scores, out, [this](auto score) {
-            return static_cast<decltype(score)>(this->at(static_cast<double>(score)));
+        const auto from = input(scores);
+        const auto to = detail::output_like("isotonic", scores, out);
+        exec::map_parts(where, from.size(), [&](std::size_t first, std::size_t count) {
+            constexpr std::size_t block = 16;
+            for (std::size_t i = first; i < first + count; i += block) {
+                this->template map_block<block>(from.data() + i, to.data() + i, (std::min)(block, first + count - i));
+            }
         });
     }
 
@@ -262,7 +269,7 @@ class isotonic {
         if (scores_.size() >= (std::uint64_t{1} << 32)) return "fewer than 2^32 knots are possible";
         bool rises = true, falls = true;
         for (std::size_t i = 0; i < scores_.size(); ++i) {
-            if (!std::isfinite(scores_[i])) return "knot scores must be finite";
+            if (!in_range(scores_[i])) return "knot scores must be finite floats";
             if (!(levels_[i] >= 0.0 && levels_[i] <= 1.0)) return "knot levels must be in [0, 1]";
             if (i == 0) continue;
             if (!(scores_[i - 1] < scores_[i])) return "knot scores must increase";
@@ -270,6 +277,11 @@ class isotonic {
             falls &= levels_[i - 1] >= levels_[i];
         }
         return rises || falls ? nullptr : "knot levels must be monotone";
+    }
+
+    // Finite as a float: differences of two such scores do not overflow.
+    static bool in_range(double score) noexcept {
+        return std::fabs(score) <= static_cast<double>((std::numeric_limits<float>::max)());
     }
 
     void add_block(double first, double last, double level) {
@@ -315,7 +327,7 @@ class isotonic {
             do {
                 const std::size_t row = order[i];
                 const double y = batch.label(row), w = batch.weight(row);
-                const bool ok = std::isfinite(score) && y >= 0.0 && y <= 1.0 && w >= 0.0 && std::isfinite(w);
+                const bool ok = in_range(score) && y >= 0.0 && y <= 1.0 && w >= 0.0 && std::isfinite(w);
                 model.seen_.absorb(ok);
                 if (ok) {
                     sum += sign * w * y;
@@ -372,17 +384,31 @@ class isotonic {
         }
     }
 
-    RECKON_INLINE double at(double score) const noexcept {
-        if (score != score) return score;
-        if (levels_.empty()) return (std::clamp)(score, 0.0, 1.0);
-        const double inside = (std::clamp)(score, scores_.front(), scores_.back());
-        // Counts the knots at or below the score: those of earlier cells, then a search of fixed length.
-        std::size_t count = cells_[cell(inside)];
-        for (std::size_t step = first_step_; step > 0; step /= 2) {
-            count += segments_[count + step - 1].score <= inside ? step : 0;
+    // Levels of n <= N scores. The scores of a block take each step of the search together, so that its loads overlap.
+    template <std::size_t N, class T>
+    RECKON_INLINE void map_block(const T* scores, T* levels, std::size_t n) const noexcept {
+        if (levels_.empty()) {
+            for (std::size_t k = 0; k < n; ++k) levels[k] = (std::clamp)(scores[k], T(0), T(1));  // NaN passes
+            return;
         }
-        const segment& below = segments_[count - 1];
-        return below.level + (inside - below.score) * below.slope;
+        const double lowest = scores_.front(), highest = scores_.back();
+        double inside[N];
+        std::size_t count[N];  // of the knots at or below the score: those of earlier cells, then a search in its own
+        for (std::size_t k = 0; k < n; ++k) {
+            const auto score = static_cast<double>(scores[k]);
+            inside[k] = score > lowest ? (score < highest ? score : highest) : lowest;  // NaN: lowest
+            count[k] = cells_[cell(inside[k])];
+        }
+        for (std::size_t step = first_step_; step > 0; step /= 2) {
+            for (std::size_t k = 0; k < n; ++k) {
+                count[k] += step * static_cast<std::size_t>(segments_[count[k] + step - 1].score <= inside[k]);
+            }
+        }
+        for (std::size_t k = 0; k < n; ++k) {
+            const segment& below = segments_[count[k] - 1];
+            const auto level = static_cast<T>(below.level + (inside[k] - below.score) * below.slope);
+            levels[k] = scores[k] == scores[k] ? level : scores[k];
+        }
     }
 
     struct segment {
