@@ -71,10 +71,10 @@ double reference_logit(double p) {
 constexpr double bound_exp = 1.1;
 constexpr double bound_log = 2.0;
 constexpr double bound_log1p = 2.0;
-constexpr double bound_sigmoid = 2.4;
-constexpr double bound_softplus = 2.75;
-constexpr double bound_log_sigmoid = 2.75;
-constexpr double bound_logit = 4.6;
+constexpr double bound_sigmoid = 2.5;
+constexpr double bound_softplus = 3.0;
+constexpr double bound_log_sigmoid = 3.0;
+constexpr double bound_logit = 4.75;
 
 constexpr double bin_edges[] = {0.5, 1.0, 2.0, 3.0, 5.0};
 constexpr std::size_t bin_count = std::size(bin_edges) + 1;
