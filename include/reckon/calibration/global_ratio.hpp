@@ -65,7 +65,7 @@ class global_ratio {
     }
 
   private:
-    static constexpr double largest = std::numeric_limits<double>::max();
+    static constexpr double largest = (std::numeric_limits<double>::max)();
 
     template <class V>
     RECKON_INLINE V map(V score) const noexcept {

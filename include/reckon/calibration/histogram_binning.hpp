@@ -134,7 +134,7 @@ class histogram_binning {
         const auto& cells = sums.cells();
         const std::size_t n = cells.size();
         std::vector<double> values(n);
-        constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
+        constexpr std::size_t nowhere = (std::numeric_limits<std::size_t>::max)();
         std::size_t before = nowhere;  // last bin with data
         for (std::size_t b = 0; b < n; ++b) {
             const auto& cell = cells[b];

@@ -387,24 +387,24 @@ inline confcalib confcalib::read(byte_reader& in) {
     const auto bins = in.get<std::uint64_t>();
     expects_bytes(bins >= 1 && bins <= field_stats::max_bins, name, bins, " score bins");
     const auto values = in.get_array<std::uint64_t>();
-    std::size_t slots = 0;
+    std::size_t cells = 0;
     for (const std::uint64_t v : values) {
-        expects_bytes(v < field_stats::max_cells && (v + 1) * bins <= field_stats::max_cells - slots, name,
+        expects_bytes(v < field_stats::max_cells && (v + 1) * bins <= field_stats::max_cells - cells, name,
                       "more than 2^26 corrections");
-        slots += static_cast<std::size_t>((v + 1) * bins);
+        cells += static_cast<std::size_t>((v + 1) * bins);
     }
     // Before anything of the derived size is allocated.
-    expects_bytes(slots <= in.left() / sizeof(double), name, slots, " corrections do not fit in ", in.left(), " bytes");
+    expects_bytes(cells <= in.left() / sizeof(double), name, cells, " corrections do not fit in ", in.left(), " bytes");
     confcalib model(static_cast<correction_kind>(correction), {values.begin(), values.end()},
                     static_cast<std::size_t>(bins));
     model.rescale_ = rescale == 1;
     model.seen_ = seen;
     model.shift_ = shift;
     model.weights_ = in.get_array<double>(values.size());
-    model.corrections_ = in.get_array<double>(slots);
-    model.knots_ = in.get_array<double>(slots);
-    expects_bytes(model.weights_.size() == values.size() && model.corrections_.size() == slots &&
-                      model.knots_.size() == (bins > 1 ? slots : 0),
+    model.corrections_ = in.get_array<double>(cells);
+    model.knots_ = in.get_array<double>(cells);
+    expects_bytes(model.weights_.size() == values.size() && model.corrections_.size() == cells &&
+                      model.knots_.size() == (bins > 1 ? cells : 0),
                   name, "the tables do not have the sizes of the fields");
     for (const double w : model.weights_) expects_bytes(w >= 0 && w <= 1e6, name, "a field weight of ", w);
     for (const double d : model.corrections_) expects_bytes(std::fabs(d) <= 1e5, name, "a correction of ", d);

@@ -79,12 +79,12 @@ RECKON_INLINE V corrected(V p, V d, correction_kind correction) noexcept {
 template <std::size_t M, std::size_t N, class Isa, class T>
 RECKON_INLINE void add_fields(T* sum, const field_tables& tables, std::size_t first, const std::int32_t* ids,
                               std::size_t stride) noexcept {
-    std::int32_t slots[M][N];  // signed: the form that gather instructions take
+    std::int32_t slot[M][N];  // signed: the form that gather instructions take
     const float* from[M];
     for (std::size_t m = 0; m < M; ++m) {
         const field_slots field = tables.fields[first + m];
         const std::int32_t* const id = ids + (first + m) * stride;
-        for (std::size_t i = 0; i < N; ++i) slots[m][i] = static_cast<std::int32_t>(slot_of(id[i], field.values));
+        for (std::size_t i = 0; i < N; ++i) slot[m][i] = static_cast<std::int32_t>(slot_of(id[i], field.values));
         from[m] = tables.corrections + field.first;
     }
     for (std::size_t i = 0; i < N; ++i) {
@@ -92,7 +92,7 @@ RECKON_INLINE void add_fields(T* sum, const field_tables& tables, std::size_t fi
 #if defined(__GNUC__)
 #pragma GCC unroll 4
 #endif
-        for (std::size_t m = 0; m < M; ++m) total += static_cast<T>(from[m][slots[m][i]]);
+        for (std::size_t m = 0; m < M; ++m) total += static_cast<T>(from[m][slot[m][i]]);
         sum[i] = total;
     }
 }

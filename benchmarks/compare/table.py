@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Prints the table of docs/performance.md: reckon against the plain loop and the best Python peer.
+
+    table.py --programs build/release/benchmarks --python build/venv-peers/bin/python [--rounds 3] [--n 1e4 1e6]
+
+Every round runs, task by task, the benchmark program and then peers/calibration.py, so that both see the machine in
+the same minutes. A cell shows the minimum over the rounds; ratios are medians of the ratios of each round.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PEERS = os.path.join(HERE, "../peers/calibration.py")
+
+# label, target ns, program, case, plain case, peer task, peer variant
+ROWS = [
+    ("isotonic fit, distinct scores", 15, "calibration_isotonic", "isotonic_fit_distinct", "plain_fit_distinct", "isotonic_fit", "distinct"),
+    ("isotonic fit, 1000 distinct scores", 15, "calibration_isotonic", "isotonic_fit_ties", None, "isotonic_fit", "ties1000"),
+    ("PAVA, 0/1 labels", 2, "calibration_isotonic", "pava_labels", "plain_pava_labels", "pava", "binary"),
+    ("PAVA, weighted", 8, "calibration_isotonic", "pava_weighted", "plain_pava_weighted", "pava", "weighted"),
+    ("isotonic predict", 5, "calibration_isotonic", "isotonic_predict", None, "isotonic_predict", "distinct"),
+    ("Platt fit", 4, "calibration_platt", "platt_fit_logits", "plain_platt_fit_logits", "platt", "labels"),
+    ("temperature fit", 3.5, "calibration_temperature", "temperature_fit_logits", "plain_temperature_fit_logits", "temperature", "labels"),
+    ("ECE, MCE, Brier, log-loss in one pass", 2, "metrics_calibration_report", "calibration_report_bytes", "plain_loop_bytes", "metrics4", "distinct"),
+    ("Wilson interval", 1, "metrics_wilson", "wilson_float", "wilson_plain_loop", "wilson", "z1.96"),
+    ("field sums, 1e3 cells, 1 field", 2, "metrics_field_stats", "field_stats_absorb/1000/1", "field_stats_plain_loop/1000/1", "field_stats", "cells1e3_uniform"),
+    ("field sums, 1e5 cells, 1 field", 2, "metrics_field_stats", "field_stats_absorb/100000/1", "field_stats_plain_loop/100000/1", "field_stats", "cells1e5_uniform"),
+    ("field sums, 1e6 cells, 1 field", None, "metrics_field_stats", "field_stats_absorb/1000000/1", "field_stats_plain_loop/1000000/1", "field_stats", "cells1e6_uniform"),
+    ("AUC, distinct scores", 7, "metrics_auc", "auc_distinct", "plain_sort_distinct", "auc", "distinct"),
+    ("AUC, 1000 distinct scores", 7, "metrics_auc", "auc_ties", "plain_sort_ties", "auc", "ties1000"),
+    ("ConfCalib apply, 3 fields", None, "calibration_confcalib", "confcalib_apply_ratio", "confcalib_plain_loop_ratio", "confcalib_apply", "cells1e3"),
+]
+
+
+def run_program(options, program, cases):
+    """ns/item and fraction of the limit by case name."""
+    pattern = "^(" + "|".join(cases) + ")$"
+    command = [os.path.join(options.programs, "bench_" + program), "--benchmark_filter=" + pattern,
+               "--benchmark_min_time=0.2", "--benchmark_format=json"]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    found = {}
+    for case in json.loads(out)["benchmarks"]:
+        if case.get("error_occurred"):
+            sys.exit(f"{case['name']}: {case['error_message']}")
+        found[case["name"]] = (case["ns/item"], case["limit"])
+    return found
+
+
+def run_peers(options, task, variant, n):
+    """ns/item by peer."""
+    command = [options.python, PEERS, "--n", str(n), "--task", task, "--variant", variant, "--repeat", "3", "--budget", "1"]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
+    rows = [line.split("\t") for line in out.splitlines() if not line.startswith("#")]
+    return {row[0]: float(row[4]) for row in rows}
+
+
+def sized(case, n):
+    return case if case is None or case.startswith("field_stats") else f"{case}/{n}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", required=True, help="folder with the bench_* programs")
+    parser.add_argument("--python", default=sys.executable, help="interpreter with the peers installed")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--n", type=lambda text: int(float(text)), nargs="+", default=[10**4, 10**6])
+    options = parser.parse_args()
+    print("| task | n | target | reckon ns/item | limit | plain loop / reckon | best peer | peer ns/item | peer / reckon |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
+    for label, target, program, case, plain, task, variant in ROWS:
+        for n in options.n:
+            if case.startswith("field_stats") and n != 10**6:
+                continue  # that program has 1e6 rows
+            ours, limits, plain_ratios, peer_times, peer_ratios = [], [], [], {}, {}
+            for _ in range(options.rounds):
+                found = run_program(options, program, [c for c in (sized(case, n), sized(plain, n)) if c])
+                ns, limit = found[sized(case, n)]
+                ours.append(ns)
+                limits.append(limit)
+                if plain:
+                    plain_ratios.append(found[sized(plain, n)][0] / ns)
+                for peer, peer_ns in run_peers(options, task, variant, n).items():
+                    peer_times.setdefault(peer, []).append(peer_ns)
+                    peer_ratios.setdefault(peer, []).append(peer_ns / ns)
+            best = min(peer_times, key=lambda peer: min(peer_times[peer]), default=None)
+            cells = [label, f"{n:.0e}".replace("e+0", "e"), target or "", f"{min(ours):.2f}", f"{max(limits):.2f}",
+                     f"{statistics.median(plain_ratios):.1f}" if plain_ratios else "", best or "",
+                     f"{min(peer_times[best]):.1f}" if best else "",
+                     f"{statistics.median(peer_ratios[best]):.1f}" if best else ""]
+            print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
