@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "reckon/core/config.hpp"
@@ -21,6 +22,10 @@ struct float_format<float> {
     static constexpr int exponent_bias = 127;
     static constexpr bits mantissa_mask = 0x007fffffu;
     static constexpr bits one = 0x3f800000u;
+    // Values, not functions: device code may read them.
+    static constexpr float infinity = std::numeric_limits<float>::infinity();
+    static constexpr float quiet_nan = std::numeric_limits<float>::quiet_NaN();
+    static constexpr float smallest_normal = (std::numeric_limits<float>::min)();
 };
 template <>
 struct float_format<double> {
@@ -29,6 +34,9 @@ struct float_format<double> {
     static constexpr int exponent_bias = 1023;
     static constexpr bits mantissa_mask = 0x000fffffffffffffull;
     static constexpr bits one = 0x3ff0000000000000ull;
+    static constexpr double infinity = std::numeric_limits<double>::infinity();
+    static constexpr double quiet_nan = std::numeric_limits<double>::quiet_NaN();
+    static constexpr double smallest_normal = (std::numeric_limits<double>::min)();
 };
 
 /// Element type of a value that is either a scalar or a pack.

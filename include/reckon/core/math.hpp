@@ -2,8 +2,6 @@
 // Accuracy is measured on all 2^32 floats by tests/exhaustive and promised in docs/numerics.md.
 #pragma once
 
-#include <limits>
-
 #include "reckon/core/config.hpp"
 #include "reckon/core/lane.hpp"
 
@@ -22,6 +20,16 @@ using simd::minimum;
 using simd::mul_add;
 using simd::select;
 
+// c0 + x (c1 + x (c2 + ...)).
+template <class V, class T>
+RECKON_HD RECKON_INLINE V horner(V, T last) noexcept {
+    return V(last);
+}
+template <class V, class T, class... Rest>
+RECKON_HD RECKON_INLINE V horner(V x, T first, Rest... rest) noexcept {
+    return mul_add(horner(x, rest...), x, V(first));
+}
+
 template <class T>
 struct exp_constants;
 template <>
@@ -33,8 +41,10 @@ struct exp_constants<float> {
     static constexpr float ln2_high = 0.693145751953125f;
     static constexpr float ln2_low = 1.428606765330187e-06f;
     // (exp(r) - 1 - r) / r^2 on |r| <= ln 2 / 2, minimax in relative error of exp: 3.1e-9.
-    static constexpr float poly[5] = {0.499999934321f, 0.16666520399f, 0.0416683907835f, 0.00836874510894f,
-                                      0.00138145401768f};
+    template <class V>
+    static RECKON_HD RECKON_INLINE V poly(V x) noexcept {
+        return horner(x, 0.499999934321f, 0.16666520399f, 0.0416683907835f, 0.00836874510894f, 0.00138145401768f);
+    }
 };
 template <>
 struct exp_constants<double> {
@@ -44,9 +54,11 @@ struct exp_constants<double> {
     static constexpr double ln2_high = 0.69314718036912381649;
     static constexpr double ln2_low = 1.9082149292705877e-10;
     // Taylor: the first omitted term, r^14 / 14!, is below 4.1e-18 on |r| <= ln 2 / 2.
-    static constexpr double poly[12] = {1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,
-                                        1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
-                                        1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
+    template <class V>
+    static RECKON_HD RECKON_INLINE V poly(V x) noexcept {
+        return horner(x, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
+                      1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0);
+    }
 };
 
 template <class T>
@@ -54,8 +66,14 @@ struct log_constants;
 template <>
 struct log_constants<float> {
     // (2 atanh(s) - 2 s) / s^3 as a polynomial in s^2, minimax on |s| <= 1/3 in relative error of atanh: 4.6e-9.
-    static constexpr float poly[4] = {0.666664131327f, 0.400216990613f, 0.279991410478f, 0.28024458971f};
-    static constexpr const float (&wide_poly)[4] = poly;
+    template <class V>
+    static RECKON_HD RECKON_INLINE V poly(V x) noexcept {
+        return horner(x, 0.666664131327f, 0.400216990613f, 0.279991410478f, 0.28024458971f);
+    }
+    template <class V>
+    static RECKON_HD RECKON_INLINE V wide_poly(V x) noexcept {
+        return poly(x);
+    }
     static constexpr float denormal_scale = 33554432.0f;  // 2^25
     static constexpr float denormal_exponent = 25.0f;
 };
@@ -63,24 +81,19 @@ template <>
 struct log_constants<double> {
     // The series 2/3 + 2/5 s^2 + ...: the first omitted term is below 2^-55 of the result on |s| <= 3 - 2 sqrt 2, which
     // is all that a logarithm needs, and with all of wide_poly on |s| <= 1/3.
-    static constexpr double poly[10] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11,
-                                        2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21};
-    static constexpr double wide_poly[16] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11, 2.0 / 13,
-                                             2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21, 2.0 / 23, 2.0 / 25,
-                                             2.0 / 27, 2.0 / 29, 2.0 / 31, 2.0 / 33};
+    template <class V>
+    static RECKON_HD RECKON_INLINE V poly(V x) noexcept {
+        return horner(x, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19,
+                      2.0 / 21);
+    }
+    template <class V>
+    static RECKON_HD RECKON_INLINE V wide_poly(V x) noexcept {
+        return horner(x, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21,
+                      2.0 / 23, 2.0 / 25, 2.0 / 27, 2.0 / 29, 2.0 / 31, 2.0 / 33);
+    }
     static constexpr double denormal_scale = 18014398509481984.0;  // 2^54
     static constexpr double denormal_exponent = 54.0;
 };
-
-template <class V, class T, int N>
-RECKON_HD RECKON_INLINE V horner(V x, const T (&c)[N]) noexcept {
-    V sum = V(c[N - 1]);
-#if defined(__GNUC__)
-#pragma GCC unroll 16
-#endif
-    for (int i = N - 2; i >= 0; --i) sum = mul_add(sum, x, V(c[i]));
-    return sum;
-}
 
 // 2^k for an integral k held in V: the sum puts k + bias into the low mantissa bits, the shift moves it to the
 // exponent.
@@ -125,7 +138,7 @@ template <class V>
 RECKON_HD RECKON_INLINE V log_from(V exponent, V s) noexcept {
     using T = lane_t<V>;
     const V z = s * s;
-    const V tail = s * z * horner(z, log_constants<T>::poly);
+    const V tail = s * z * log_constants<T>::poly(z);
     const V low = mul_add(exponent, V(exp_constants<T>::ln2_low), tail);
     return mul_add(exponent, V(exp_constants<T>::ln2_high), mul_add(V(T(2)), s, low));
 }
@@ -136,7 +149,7 @@ RECKON_HD RECKON_INLINE V log1p_of_fraction(V t) noexcept {
     using T = lane_t<V>;
     const V s = t / (t + V(T(2)));
     const V z = s * s;
-    return mul_add(s * z, horner(z, log_constants<T>::wide_poly), s + s);
+    return mul_add(s * z, log_constants<T>::wide_poly(z), s + s);
 }
 
 }  // namespace detail
@@ -153,7 +166,7 @@ RECKON_HD RECKON_INLINE V exp(V x) noexcept {
     const V clamped = maximum(V(C::lowest), minimum(V(C::highest), x));
     const V k = nearest(clamped * V(T(1.44269504088896340736)));
     const V r = mul_add(k, V(-C::ln2_low), mul_add(k, V(-C::ln2_high), clamped));
-    const V p = mul_add(r * r, horner(r, C::poly), r) + V(T(1));
+    const V p = mul_add(r * r, C::poly(r), r) + V(T(1));
     // Two factors, so that neither leaves the normal range when the result is denormal or about to overflow.
     const V half = nearest(k * V(T(0.5)));
     return p * pow2(half) * pow2(k - half);
@@ -168,14 +181,14 @@ RECKON_HD RECKON_INLINE V log(V x) noexcept {
     using namespace detail;
     using T = lane_t<V>;
     using C = log_constants<T>;
-    constexpr T inf = std::numeric_limits<T>::infinity();
-    const auto tiny = x < V((std::numeric_limits<T>::min)());
+    constexpr T inf = simd::float_format<T>::infinity;
+    const auto tiny = x < V(simd::float_format<T>::smallest_normal);
     const auto parts = split(select(tiny, x * V(C::denormal_scale), x));
     const V exponent = select(tiny, parts.exponent - V(C::denormal_exponent), parts.exponent);
     V y = log_from(exponent, parts.fraction / (parts.fraction + V(T(2))));
     y = select(x < V(inf), y, x);  // +inf and NaN pass through
     y = select(x == V(T(0)), V(-inf), y);
-    return select(x < V(T(0)), V(std::numeric_limits<T>::quiet_NaN()), y);
+    return select(x < V(T(0)), V(simd::float_format<T>::quiet_nan), y);
 }
 
 /// log(1 + x), accurate near 0.
@@ -185,7 +198,7 @@ template <class V>
 RECKON_HD RECKON_INLINE V log1p(V x) noexcept {
     using namespace detail;
     using T = lane_t<V>;
-    constexpr T inf = std::numeric_limits<T>::infinity();
+    constexpr T inf = simd::float_format<T>::infinity;
     const V u = x + V(T(1));
     // What the sum lost; it matters as long as u is of the size of 1.
     const V lost = select(x < V(T(1)), x - (u - V(T(1))), V(T(1)) - (u - x));
@@ -199,7 +212,7 @@ RECKON_HD RECKON_INLINE V log1p(V x) noexcept {
     y = select(near_zero & (x == V(T(0))), x, y);
     y = select(x < V(inf), y, x);
     y = select(u == V(T(0)), V(-inf), y);
-    return select(u < V(T(0)), V(std::numeric_limits<T>::quiet_NaN()), y);
+    return select(u < V(T(0)), V(simd::float_format<T>::quiet_nan), y);
 }
 
 /// 1 / (1 + e^-x).
@@ -243,9 +256,9 @@ RECKON_HD RECKON_INLINE V logit(V p) noexcept {
     using namespace detail;
     using T = lane_t<V>;
     using C = log_constants<T>;
-    constexpr T inf = std::numeric_limits<T>::infinity();
+    constexpr T inf = simd::float_format<T>::infinity;
     const V odds = p / (V(T(1)) - p);
-    const auto tiny = odds < V((std::numeric_limits<T>::min)());
+    const auto tiny = odds < V(simd::float_format<T>::smallest_normal);
     const auto parts = split(select(tiny, odds * V(C::denormal_scale), odds));
     const V exponent = select(tiny, parts.exponent - V(C::denormal_exponent), parts.exponent);
     const V twice = mul_add(V(T(2)), p, V(T(-1)));
@@ -254,7 +267,7 @@ RECKON_HD RECKON_INLINE V logit(V p) noexcept {
     V y = log_from(select(middle, V(T(0)), exponent), s);
     y = select(p == V(T(0)), V(-inf), y);
     y = select(p == V(T(1)), V(inf), y);
-    return select((V(T(0)) <= p) & (p <= V(T(1))), y, V(std::numeric_limits<T>::quiet_NaN()));
+    return select((V(T(0)) <= p) & (p <= V(T(1))), y, V(simd::float_format<T>::quiet_nan));
 }
 
 }  // namespace reckon::math

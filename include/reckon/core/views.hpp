@@ -27,7 +27,7 @@ class vector_view {
     using value_type = std::remove_cv_t<T>;
     using space = Space;
 
-    RECKON_HD constexpr vector_view() noexcept = default;
+    constexpr vector_view() noexcept = default;
     RECKON_HD constexpr vector_view(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
     /// Read-only view of the same memory.
     template <class U>
@@ -58,7 +58,7 @@ class matrix_view {
     using value_type = std::remove_cv_t<T>;
     using space = Space;
 
-    RECKON_HD constexpr matrix_view() noexcept = default;
+    constexpr matrix_view() noexcept = default;
     RECKON_HD constexpr matrix_view(T* data, std::size_t rows, std::size_t cols, std::size_t stride) noexcept
         : data_(data), rows_(rows), cols_(cols), stride_(stride) {}
     RECKON_HD constexpr matrix_view(T* data, std::size_t rows, std::size_t cols) noexcept
