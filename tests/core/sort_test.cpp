@@ -54,33 +54,11 @@ TEST_CASE_TEMPLATE("ascending_order: a stable sort with NaN last", T, float, dou
 
 TEST_CASE("visit_sorted: every score and label once, ascending, positives first among equals") {
     for (const std::size_t n : {1u, 2u, 15u, 16u, 17u, 33u, 500u, 5000u, 300000u}) {
-        for (int shape = 0; shape < 6; ++shape) {
-            std::vector<float> scores(n);
+        for (int shape = 0; shape < ts::score_shapes; ++shape) {
+            const std::vector<float> scores = ts::shaped_scores(n, shape);
             std::vector<std::uint8_t> labels(n);
-            const random_stream rng(n, static_cast<std::uint64_t>(shape));
-            for (std::size_t i = 0; i < n; ++i) {
-                const double u = rng.uniform(2 * i);
-                switch (shape) {
-                    case 0:
-                        scores[i] = static_cast<float>(u);
-                        break;
-                    case 1:
-                        scores[i] = static_cast<float>(rng.normal(2 * i));
-                        break;  // both signs
-                    case 2:
-                        scores[i] = static_cast<float>(std::floor(u * 8) / 8);
-                        break;  // heavy ties
-                    case 3:
-                        scores[i] = 0.25f;
-                        break;  // one score
-                    case 4:
-                        scores[i] = static_cast<float>(std::exp(-80.0 * u));
-                        break;  // many octaves
-                    default:
-                        scores[i] = u < 0.01 ? 0.0f : 0.5f + static_cast<float>(u) * 1e-6f;  // crowded
-                }
-                labels[i] = rng.uniform(2 * i + 1) < 0.3;
-            }
+            const random_stream rng(n, 100);
+            for (std::size_t i = 0; i < n; ++i) labels[i] = rng.uniform(i) < 0.3;
             struct row {
                 float score;
                 int label;

@@ -66,33 +66,11 @@ TEST_CASE_TEMPLATE("auc: every pair counted, with and without ties and weights",
 
 TEST_CASE("auc: counting pairs in cells agrees with the sort for every shape of scores") {
     for (const std::size_t n : {2u, 47u, 49u, 500u, 5000u, 200000u}) {
-        for (int shape = 0; shape < 6; ++shape) {
-            std::vector<float> scores(n);
+        for (int shape = 0; shape < ts::score_shapes; ++shape) {
+            const std::vector<float> scores = ts::shaped_scores(n, shape);
             std::vector<std::uint8_t> labels(n);
-            const random_stream rng(n, static_cast<std::uint64_t>(shape));
-            for (std::size_t i = 0; i < n; ++i) {
-                const double u = rng.uniform(2 * i);
-                switch (shape) {
-                    case 0:
-                        scores[i] = static_cast<float>(u);
-                        break;
-                    case 1:
-                        scores[i] = static_cast<float>(rng.normal(2 * i));
-                        break;  // both signs
-                    case 2:
-                        scores[i] = static_cast<float>(std::floor(u * 8) / 8);
-                        break;  // heavy ties
-                    case 3:
-                        scores[i] = 0.25f;
-                        break;  // one score
-                    case 4:
-                        scores[i] = static_cast<float>(std::exp(-80.0 * u));
-                        break;  // many octaves
-                    default:
-                        scores[i] = u < 0.01 ? 0.0f : 0.5f + static_cast<float>(u) * 1e-6f;  // crowded
-                }
-                labels[i] = i == 0 || (i != 1 && rng.uniform(2 * i + 1) < 0.3);
-            }
+            const random_stream rng(n, 100);
+            for (std::size_t i = 0; i < n; ++i) labels[i] = i == 0 || (i != 1 && rng.uniform(i) < 0.3);
             CAPTURE(n);
             CAPTURE(shape);
             CHECK_NEAR(auc(exec::serial, scores, labels).value,

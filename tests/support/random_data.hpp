@@ -84,4 +84,37 @@ scored_columns<P, Y> random_scored(std::size_t n, const random_data_options& opt
     return data;
 }
 
+/// How many shapes shaped_scores() knows.
+inline constexpr int score_shapes = 6;
+
+/// Scores that are hard on code which cuts them into cells: 0 uniform, 1 both signs, 2 heavy ties, 3 one score, 4 many
+/// octaves, 5 crowded in one of them.
+inline std::vector<float> shaped_scores(std::size_t n, int shape) {
+    const random_stream rng(n, static_cast<std::uint64_t>(shape));
+    std::vector<float> scores(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        const double u = rng.uniform(i);
+        switch (shape) {
+            case 0:
+                scores[i] = static_cast<float>(u);
+                break;
+            case 1:
+                scores[i] = static_cast<float>(rng.normal(i));
+                break;
+            case 2:
+                scores[i] = static_cast<float>(std::floor(u * 8) / 8);
+                break;
+            case 3:
+                scores[i] = 0.25f;
+                break;
+            case 4:
+                scores[i] = static_cast<float>(std::exp(-80.0 * u));
+                break;
+            default:
+                scores[i] = u < 0.01 ? 0.0f : 0.5f + static_cast<float>(u) * 1e-6f;
+        }
+    }
+    return scores;
+}
+
 }  // namespace reckon::testing_support
