@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEERS = os.path.join(HERE, "../peers/calibration.py")
@@ -39,11 +40,13 @@ ROWS = [
 def run_program(options, program, cases):
     """ns/item and fraction of the limit by case name."""
     pattern = "^(" + "|".join(cases) + ")$"
-    command = [os.path.join(options.programs, "bench_" + program), "--benchmark_filter=" + pattern,
-               "--benchmark_min_time=0.2", "--benchmark_format=json"]
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        command = [os.path.join(options.programs, "bench_" + program), "--benchmark_filter=" + pattern,
+                   "--benchmark_min_time=0.2", "--benchmark_out=" + report.name, "--benchmark_out_format=json"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        cases_run = json.load(open(report.name))["benchmarks"]
     found = {}
-    for case in json.loads(out)["benchmarks"]:
+    for case in cases_run:
         if case.get("error_occurred"):
             sys.exit(f"{case['name']}: {case['error_message']}")
         found[case["name"]] = (case["ns/item"], case["limit"])

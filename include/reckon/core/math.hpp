@@ -193,7 +193,7 @@ RECKON_HD RECKON_INLINE V log(V x) noexcept {
 
 /// log(1 + x), accurate near 0.
 ///
-/// Numerics  log1p(-1) = -inf, NaN below -1 and for NaN, inf for inf. At most 2 ULP in float.
+/// Numerics  log1p(-1) = -inf, NaN below -1 and for NaN, inf for inf. At most 2.1 ULP in float.
 template <class V>
 RECKON_HD RECKON_INLINE V log1p(V x) noexcept {
     using namespace detail;
