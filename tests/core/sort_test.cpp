@@ -4,9 +4,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <vector>
 
@@ -80,6 +82,38 @@ TEST_CASE("visit_sorted: every score and label once, ascending, positives first 
             CAPTURE(n);
             CAPTURE(shape);
             CHECK(got == want);
+        }
+    }
+}
+
+TEST_CASE("count_distinct: every score and label once, ascending, or nothing when few repeat") {
+    for (const std::size_t n : {1u, 7u, 8u, 255u, 512u, 513u, 40000u}) {
+        for (const int levels : {1, 2, 50, 1000, 2047, 2048, 2049, 100000}) {
+            CAPTURE(n);
+            CAPTURE(levels);
+            const random_stream rng(n, static_cast<std::uint64_t>(levels));
+            std::vector<float> scores(n);
+            std::vector<std::uint8_t> labels(n);
+            std::map<float, std::array<std::uint32_t, 2>> want;
+            for (std::size_t i = 0; i < n; ++i) {
+                // Half of them negative; -0 and +0 are the same score.
+                const auto level = static_cast<int>(rng.below(2 * i, static_cast<std::uint64_t>(levels)));
+                scores[i] = static_cast<float>(level - levels / 2) * (i % 2 == 0 ? 0.375f : -0.375f);
+                labels[i] = static_cast<std::uint8_t>(rng.below(2 * i + 1, 2));
+                ++want[scores[i]][labels[i]];
+            }
+            const auto got = reckon::detail::count_distinct<isa::native>(input(scores), input(labels));
+            if (want.size() > std::min<std::size_t>(2048, n / 8)) {
+                CHECK(got.empty());
+            } else if (n <= 512 || want.size() <= 1000) {  // else the first look may have seen too few repeat
+                REQUIRE(got.size() == want.size());
+                std::size_t at = 0;
+                for (const auto& [score, rows] : want) {
+                    CHECK(from_ordered_bits<float>(got[at].key) == score);
+                    CHECK(got[at].rows[0] == rows[0]);
+                    CHECK(got[at++].rows[1] == rows[1]);
+                }
+            }
         }
     }
 }

@@ -185,8 +185,8 @@ struct isotonic_options {
 /// Shapes    scores [N] any real numbers, labels [N] in [0, 1], weights [N] or none.
 /// Writes    apply() writes one probability per score.
 /// Throws    std::invalid_argument when lengths differ, std::runtime_error from read for bytes that are no such model.
-/// Cost      fit: float scores with 0/1 labels and no weights are partitioned and pooled bucket by bucket, otherwise a
-///           radix sort; both on one thread. apply: a table look-up and a few comparisons a score.
+/// Cost      fit: float scores with 0/1 labels and no weights are counted by value when few are distinct, else partitioned
+///           and pooled bucket by bucket; otherwise a radix sort. All on one thread. apply: a table look-up and a few comparisons a score.
 /// Numerics  equal scores are pooled first. Scores outside the fitted range get the value at its end. NaN score in, NaN
 ///           out. The fit counts and skips scores that are NaN or beyond float, labels outside [0, 1], negative or infinite weights;
 ///           weight 0 contributes nothing. A fit to nothing is the identity on [0, 1].
@@ -295,15 +295,22 @@ class isotonic {
     template <class Isa, class Y>
     static isotonic fit_binary(vector_view<const float> scores, vector_view<const Y> labels,
                                const detail::score_range& range) {
-        auto buckets = detail::bucket_scores<Isa>(scores, labels, range);
         detail::binary_runs<std::uint32_t> runs;
         // Positives come first among equal scores, so ties pool by themselves.
-        detail::visit_sorted<Isa>(buckets, [&](std::uint32_t base, const std::uint32_t* items, std::size_t size) {
-            for (std::size_t i = 0; i < size; ++i) {
-                const std::uint32_t key = base + (items[i] >> 1);
-                (items[i] & 1u) == 0 ? runs.ones(1, key, key) : runs.zeros(1, key, key);
+        if (const auto distinct = detail::count_distinct<Isa>(scores, labels); !distinct.empty()) {
+            for (const auto& [key, rows] : distinct) {
+                if (rows[1] > 0) runs.ones(rows[1], key, key);
+                if (rows[0] > 0) runs.zeros(rows[0], key, key);
             }
-        });
+        } else {
+            auto buckets = detail::bucket_scores<Isa>(scores, labels, range);
+            detail::visit_sorted<Isa>(buckets, [&](std::uint32_t base, const std::uint32_t* items, std::size_t size) {
+                for (std::size_t i = 0; i < size; ++i) {
+                    const std::uint32_t key = base + (items[i] >> 1);
+                    (items[i] & 1u) == 0 ? runs.ones(1, key, key) : runs.zeros(1, key, key);
+                }
+            });
+        }
         isotonic model;
         model.seen_.accepted = scores.size();
         runs.finish().for_each([&](const auto& block) {

@@ -185,6 +185,46 @@ score_range range_of(vector_view<const float> scores) noexcept {
             reduce_add((fault[0] + fault[1]) + (fault[2] + fault[3])) == 0.0f};
 }
 
+// One distinct score and how many rows with label 0 and with label 1 have it.
+struct counted_score {
+    std::uint32_t key = 0;  // ordered_bits(); 0 belongs to no finite score
+    std::uint32_t rows[2] = {0, 0};
+};
+
+// The distinct ones of finite scores with 0/1 labels in ascending order, counted in a small hash table: ties as heavy
+// as that need no partition. Empty when there are too many of them: a first look at 512 rows tells when hardly any
+// repeat, and at most 2048 are kept.
+template <class Isa, class Y>
+std::vector<counted_score> count_distinct(vector_view<const float> scores, vector_view<const Y> labels) {
+    constexpr int slot_bits = 12;
+    constexpr std::size_t slots = std::size_t{1} << slot_bits, block = 256;
+    const std::size_t n = scores.size(), most = (std::min)(slots / 2, n / 8);
+    std::vector<counted_score> table(slots);
+    std::size_t distinct = 0;
+    std::uint32_t keys[block], starts[block];
+    for (std::size_t i = 0; i < n; i += block) {
+        if (i == 2 * block && distinct > 2 * block - block / 8) return {};
+        const std::size_t m = (std::min)(block, n - i);
+        for (std::size_t k = 0; k < m; ++k) keys[k] = ordered_bits(scores[i + k]);
+        for (std::size_t k = 0; k < m; ++k) starts[k] = (keys[k] * 2654435769u) >> (32 - slot_bits);
+        for (std::size_t k = 0; k < m; ++k) {
+            std::size_t slot = starts[k];
+            while (table[slot].key != keys[k]) {
+                if (table[slot].key == 0) {
+                    if (++distinct > most) return {};
+                    table[slot].key = keys[k];
+                    break;
+                }
+                slot = (slot + 1) % slots;
+            }
+            ++table[slot].rows[labels[i + k] != Y(0) ? 1 : 0];
+        }
+    }
+    std::erase_if(table, [](const counted_score& c) { return c.key == 0; });
+    std::sort(table.begin(), table.end(), [](const counted_score& a, const counted_score& b) { return a.key < b.key; });
+    return table;
+}
+
 // Partitions finite scores and 0/1 labels: one pass to count, one to move; `range` is range_of(scores).
 template <class Isa, class Y>
 score_buckets bucket_scores(vector_view<const float> scores, vector_view<const Y> labels, const score_range& range) {

@@ -35,7 +35,8 @@ namespace detail {
 // Unweighted, 0/1 labels, no NaN: integers throughout.
 template <class Isa, class Y>
 auc_result auc_binary(vector_view<const float> scores, vector_view<const Y> labels, const score_range& range) {
-    const pair_count pairs = count_pairs<Isa>(scores, labels, range);
+    const auto distinct = count_distinct<Isa>(scores, labels);
+    const pair_count pairs = distinct.empty() ? count_pairs<Isa>(scores, labels, range) : count_pairs<Isa>(distinct);
     auc_result result;
     result.seen.accepted = scores.size();
     result.positives = static_cast<double>(pairs.positives);
@@ -85,8 +86,8 @@ auc_result auc_general(const scored<P, Y, W>& batch) {
 /// Returns   the area with the weight of each class. Does not merge: see auc_histogram for a state that does.
 /// Throws    std::invalid_argument when the columns differ in length. Counts and skips NaN scores and bad labels or
 ///           weights; infinite scores are legal, they only have an order.
-/// Cost      float scores with 0/1 labels and no weights: partitioned into small cells, pairs inside a cell compared in
-///           lanes, nothing sorted; 4 bytes of scratch a row. Otherwise a radix sort of rows, 16 bytes (float) or 32
+/// Cost      float scores with 0/1 labels and no weights: counted by value when few are distinct; else partitioned into
+///           small cells, pairs inside a cell compared in lanes, nothing sorted; 4 bytes of scratch a row. Otherwise a radix sort of rows, 16 bytes (float) or 32
 ///           (double) a row. Runs on one thread.
 /// Numerics  integers in the first case, so the value is the nearest double or next to it; else compensated double
 ///           sums.

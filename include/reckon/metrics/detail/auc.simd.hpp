@@ -103,6 +103,19 @@ struct pair_count {
     std::uint64_t positives = 0;
 };
 
+/// The same from the counts of distinct scores in ascending order.
+template <class Isa>
+pair_count count_pairs(const std::vector<counted_score>& scores) noexcept {
+    pair_count result;
+    std::uint64_t negatives = 0;
+    for (const counted_score& s : scores) {
+        result.won_twice += (2 * negatives + s.rows[0]) * s.rows[1];
+        negatives += s.rows[0];
+        result.positives += s.rows[1];
+    }
+    return result;
+}
+
 /// Finite scores, 0/1 labels; `range` is range_of(scores). 8 bytes of scratch a row.
 template <class Isa, class Y>
 pair_count count_pairs(vector_view<const float> scores, vector_view<const Y> labels, const score_range& range) {
