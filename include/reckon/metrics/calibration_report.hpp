@@ -109,40 +109,22 @@ class calibration_summary {
   private:
     template <class Isa, class P, class Y, class W>
     void absorb_unweighted(const scored<P, Y, W>& batch) noexcept {
-        detail::report_kernel<Isa> kernel(bins_.size(), scores_.epsilon());
-        std::size_t i = 0;
-        std::uint64_t rows = 0;
-        for (; i + detail::report_block <= batch.size(); i += detail::report_block) {
-            if (kernel.absorb(batch.scores.data() + i, batch.labels.data() + i)) {
-                rows += detail::report_block;
-            } else {
-                for (std::size_t k = i; k < i + detail::report_block; ++k) absorb(batch.score(k), batch.label(k));
-            }
-        }
-        for (; i < batch.size(); ++i) absorb(batch.score(i), batch.label(i));
-        if (rows > 0) absorb_sums(kernel, rows);
-    }
-
-    template <class Isa>
-    void absorb_sums(const detail::report_kernel<Isa>& kernel, std::uint64_t rows) noexcept {
-        for (std::size_t b = 0; b < bins_.size(); ++b) {
-            const detail::report_cell no = kernel.cell(b, 0), yes = kernel.cell(b, 1);
-            bin_sums& bin = bins_.sums_[b];
-            const auto positives = static_cast<double>(yes.rows);
-            bin.weight += static_cast<double>(no.rows + yes.rows);
-            bin.score += no.score + yes.score;
-            bin.label += positives;
-            bin.score_squared += no.score_squared + yes.score_squared;
-            bin.score_label += yes.score;
-            scores_.score_.absorb(no.score + yes.score);
-            scores_.label_.absorb(positives);
-        }
-        scores_.weight_.absorb(static_cast<double>(rows));
-        scores_.square_.absorb(kernel.sums().square);
-        scores_.loss_.absorb(kernel.sums().loss);
-        z_.excess_.absorb(kernel.sums().excess);
-        z_.variance_.absorb(kernel.sums().variance);
-        for (counts* seen : {&scores_.seen_, &bins_.seen_, &z_.seen_}) seen->accepted += rows;
+        detail::report_cells<Isa> cells(bins_.size());
+        detail::report_sums sums;
+        const double epsilon = scores_.epsilon();
+        const std::uint64_t rows = detail::for_each_report_block<Isa>(
+            batch.scores, batch.labels,
+            [&](const detail::report_columns& block) {
+                const bool ok = detail::absorb_report_block<Isa, detail::report_part::both>(block, epsilon, sums);
+                if (ok) cells.absorb(block);
+                return ok;
+            },
+            [&](std::size_t first, std::size_t last) {
+                for (std::size_t i = first; i < last; ++i) absorb(batch.score(i), batch.label(i));
+            });
+        scores_.absorb_sums(sums, rows);
+        bins_.template absorb_cells<Isa>(cells, rows);
+        z_.absorb_sums(sums, rows);
     }
 
     proper_scores scores_;

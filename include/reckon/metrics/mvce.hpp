@@ -74,7 +74,15 @@ mvce_result mvce(const Policy& where, const P& scores, const Y& labels, const mv
     exec::for_each_index(where, options.repeats, [&](std::size_t repeat) {
         const random_stream rng(options.seed, repeat);
         std::vector<double> shuffled = residuals;
-        for (std::size_t i = n; i > 1; --i) std::swap(shuffled[i - 1], shuffled[rng.below(i, i)]);
+        // A block of random numbers first: the swaps alone are short enough for many cache misses to overlap.
+        constexpr std::size_t block = 256;
+        std::size_t other[block];
+        for (std::size_t i = n; i > 1;) {
+            const std::size_t count = i - 1 < block ? i - 1 : block;
+            for (std::size_t k = 0; k < count; ++k) other[k] = rng.below(i - k, i - k);
+            for (std::size_t k = 0; k < count; ++k) std::swap(shuffled[i - k - 1], shuffled[other[k]]);
+            i -= count;
+        }
         double sum = 0.0;
         std::size_t first = 0;
         for (std::size_t j = 0; j < parts; ++j) {

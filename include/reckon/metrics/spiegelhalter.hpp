@@ -11,6 +11,7 @@
 #include "reckon/core/monoids.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/metrics/detail/calibration_report.simd.hpp"
 #include "reckon/metrics/detail/examples.hpp"
 #include "reckon/metrics/detail/tails.hpp"
 
@@ -23,7 +24,7 @@ class calibration_summary;
 ///   z = sum w (y - p)(1 - 2p) / sqrt(sum w (1 - 2p)^2 p (1 - p))        about N(0, 1) for a calibrated model
 ///
 /// Weights count as repeated examples. Examples with a score, label or weight out of range are counted and skipped.
-/// Numerics  double, compensated sums. NaN when every variance is 0: no example, or all scores in {0, 1/2, 1}.
+/// Numerics  double; single examples and batches add to compensated sums. NaN when every variance is 0: no example, or all scores in {0, 1/2, 1}.
 /// Source    Spiegelhalter 1986.
 class spiegelhalter_test {
   public:
@@ -38,9 +39,20 @@ class spiegelhalter_test {
         excess_.absorb(w * ((y - p) * slack));
         variance_.absorb(w * (slack * slack * (p * (1.0 - p))));
     }
-    template <class P, class Y, class W>
+    template <class P, class Y, class W, class Isa = isa::native>
     void absorb(const scored<P, Y, W>& batch) noexcept {
-        for (std::size_t i = 0; i < batch.size(); ++i) absorb(batch.score(i), batch.label(i), batch.weight(i));
+        const auto careful = [&](std::size_t first, std::size_t last) {
+            for (std::size_t i = first; i < last; ++i) absorb(batch.score(i), batch.label(i), batch.weight(i));
+        };
+        if (!batch.weights.empty()) return careful(0, batch.size());
+        detail::report_sums sums;
+        const std::uint64_t rows = detail::for_each_report_block<Isa>(
+            batch.scores, batch.labels,
+            [&](const detail::report_columns& block) {
+                return detail::absorb_report_block<Isa, detail::report_part::spread>(block, 0.0, sums);
+            },
+            careful);
+        absorb_sums(sums, rows);
     }
     void merge(const spiegelhalter_test& other) noexcept {
         excess_.merge(other.excess_);
@@ -75,6 +87,13 @@ class spiegelhalter_test {
   private:
     friend class calibration_summary;
 
+    // Rows without weights, summed up elsewhere.
+    void absorb_sums(const detail::report_sums& sums, std::uint64_t rows) noexcept {
+        excess_.absorb(sums.excess);
+        variance_.absorb(sums.variance);
+        seen_.accepted += rows;
+    }
+
     compensated_sum excess_, variance_;
     counts seen_;
 };
@@ -84,7 +103,7 @@ class spiegelhalter_test {
 /// Shapes    scores, labels [N]; weights [N] or empty for ones.
 /// Returns   spiegelhalter_test; merges over shards.
 /// Throws    std::invalid_argument on lengths that differ. Bad values are counted and skipped.
-/// Cost      O(N).
+/// Cost      one pass, in SIMD lanes for unweighted 0/1 labels.
 /// Numerics  as spiegelhalter_test.
 /// Source    Spiegelhalter 1986.
 template <exec::policy Policy, vector_like P, vector_like Y, class W = none>
