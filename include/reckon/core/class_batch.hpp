@@ -28,7 +28,9 @@ RECKON_INLINE std::size_t class_of(Y label, std::size_t classes) noexcept {
         const auto k = static_cast<std::size_t>(label);
         return static_cast<Y>(k) == label ? k : classes;
     } else {
-        if (label < Y(0)) return classes;
+        if constexpr (std::is_signed_v<Y>) {
+            if (label < Y(0)) return classes;
+        }
         const auto k = static_cast<unsigned long long>(label);
         return k < classes ? static_cast<std::size_t>(k) : classes;
     }
