@@ -136,7 +136,8 @@ void check_row_map(const C& c) {
     CHECK(place == all);
 
     const auto strides = testing::check_strides<T, T>(
-        [&](matrix_view<const T> in, matrix_view<T> out) { c.apply(exec::serial, in, out); }, scores, rows, classes);
+        [&](matrix_view<const T> in, matrix_view<T> out) { c.apply(exec::serial, in, out); }, scores, rows, classes,
+        rows, classes);
     CHECK_MESSAGE(strides.ok, strides.message);
 
     for (const std::size_t column : {std::size_t{0}, classes - 1}) {

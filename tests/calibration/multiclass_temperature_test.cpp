@@ -51,16 +51,16 @@ double reference(const class_columns<T>& data, bool weighted) {
 }  // namespace
 
 TEST_CASE("class_batch: labels of any type") {
-    CHECK(detail::class_of(2, 3) == 2);
-    CHECK(detail::class_of(3, 3) == 3);
-    CHECK(detail::class_of(-1, 3) == 3);
-    CHECK(detail::class_of(std::int64_t{1} << 40, 3) == 3);
-    CHECK(detail::class_of(std::uint8_t{255}, 256) == 255);
-    CHECK(detail::class_of(1.0f, 3) == 1);
-    CHECK(detail::class_of(1.5, 3) == 3);
-    CHECK(detail::class_of(std::nan(""), 3) == 3);
-    CHECK(detail::class_of(1e300, 3) == 3);
-    CHECK(detail::class_of(true, 2) == 1);
+    CHECK(reckon::detail::class_of(2, 3) == 2);
+    CHECK(reckon::detail::class_of(3, 3) == 3);
+    CHECK(reckon::detail::class_of(-1, 3) == 3);
+    CHECK(reckon::detail::class_of(std::int64_t{1} << 40, 3) == 3);
+    CHECK(reckon::detail::class_of(std::uint8_t{255}, 256) == 255);
+    CHECK(reckon::detail::class_of(1.0f, 3) == 1);
+    CHECK(reckon::detail::class_of(1.5, 3) == 3);
+    CHECK(reckon::detail::class_of(std::nan(""), 3) == 3);
+    CHECK(reckon::detail::class_of(1e300, 3) == 3);
+    CHECK(reckon::detail::class_of(true, 2) == 1);
 }
 
 TEST_CASE("multiclass_temperature: worked example") {
@@ -127,7 +127,7 @@ TEST_CASE("multiclass_temperature: the pass has the derivatives of the loss") {
     const auto data = random_classes<double>(37, 5);
     const auto batch = make_classified("test", data.rows(), data.labels, data.weights);
     const auto at = [&](double theta) {
-        detail::temperature_sums<isa::native> sums{theta, 4.0, 1.0};
+        reckon::detail::temperature_sums<isa::native> sums{theta, 4.0, 1.0};
         sums.absorb(batch);
         return sums;
     };
