@@ -111,7 +111,6 @@ TEST_CASE("dirichlet_calibration: equals the oracles") {
 
 TEST_CASE("dirichlet_calibration: a start from a sample does not change the optimum") {
     const auto data = random_classes<double>(9000, 3);
-    std::vector<double> twice(data.scores);
     // The same rows in an order where every sixteenth row is of one kind.
     std::vector<std::int32_t> labels;
     std::vector<double> scores;

@@ -26,7 +26,7 @@ struct dirichlet_calibration_options {
     /// >= 0. Adds intercept / K * sum_k b_k^2 to the mean log-loss.
     double intercept = 0.0;
     /// > 0. Ends the iteration when the next step would move the logits of the rows by less (root mean square).
-    double tolerance = 1e-9;
+    double tolerance = 1e-11;
     /// >= 1. Passes over the data.
     int max_passes = 100;
 };

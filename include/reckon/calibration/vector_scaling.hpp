@@ -25,7 +25,7 @@ struct vector_scaling_options {
     /// >= 0. Adds ridge / K * sum_k [(a_k - 1)^2 + b_k^2] to the mean log-loss: pulls towards the identity.
     double ridge = 0.0;
     /// > 0. Ends the iteration when the next step would move the logits of the rows by less (root mean square).
-    double tolerance = 1e-9;
+    double tolerance = 1e-11;
     /// >= 1. Passes over the data.
     int max_passes = 100;
 };

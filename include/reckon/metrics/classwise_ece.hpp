@@ -107,7 +107,7 @@ class class_reliability {
         // A table of one bin takes 80 bytes.
         expects_bytes(classes >= 1 && classes <= in.left() / 80, "class_reliability", classes,
                       " classes do not fit in ", in.left(), " bytes");
-        class_reliability state;
+        class_reliability state(1, {.bins = score_bins::width(1)});
         state.epsilon_ = in.get<double>();
         expects_bytes(legal(state.epsilon_), "class_reliability", "epsilon ", state.epsilon_, " is out of range");
         for (compensated_sum* s : {&state.weight_, &state.loss_, &state.square_}) {
