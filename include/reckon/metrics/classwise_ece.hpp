@@ -22,7 +22,7 @@ namespace reckon {
 
 struct class_reliability_options {
     /// Bins of every class and of the confidence.
-    score_bins bins;
+    score_bins bins{};
     /// Inside the logarithm a prediction is clipped to [epsilon, 1]; in [1e-16, 0.1].
     double epsilon = log_loss_options{}.epsilon;
 };
