@@ -83,7 +83,8 @@ def linear_fit(n, variant, optimize, special, full):
     return call, lambda theta: parts(theta)[0]
 
 
-task("vector_scaling", list(CLASSES))
+# No 100 classes: without smoothed targets the few rows a class are separable, and L-BFGS does not end.
+task("vector_scaling", ["3", "10"])
 
 
 @peer("vector_scaling", "scipy_lbfgs", "scipy.optimize", "scipy.special")
