@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "reckon/calibration/calibrator.hpp"
+#include "reckon/calibration/detail/bracketed_newton.hpp"
 #include "reckon/calibration/detail/newton.hpp"
 #include "reckon/calibration/detail/rows.hpp"
 #include "reckon/core/batch.hpp"
@@ -116,47 +118,20 @@ class temperature {
         return fitted;
     }
 
-    // The gradient rises with beta, so its sign keeps a bracket around the optimum. The ends are tried when a Newton
-    // step leads to them, or when many steps went their way: without an optimum each step adds the same to beta. A step
-    // that leads out of a bracket with tried ends is replaced by the geometric mean.
     template <class Isa, exec::policy Policy, class P, class Y, class W>
     static double minimise(const Policy& where, const scored<P, Y, W>& rows, double range, double beta,
                            double tolerance, int max_passes) {
-        double low = lowest_beta, high = highest_beta;
-        bool low_tried = false, high_tried = false;
-        for (int pass = 0; pass < max_passes; ++pass) {
-            detail::newton_sums<detail::linear_features, Isa> sums;
-            sums.model.features.scale = 1.0 / range;
-            // Rounded to the lanes' type, so that the sums are those of exactly this point.
-            sums.model.theta[0] = static_cast<double>(static_cast<P>(beta * range));
-            sums = exec::fold_parts(where, sums, rows);
-            const double gradient = sums.gradient[0] * range;
-            const double curvature = sums.hessian[0] * range * range;
-            if (gradient == 0.0) return beta;
-            if (beta == low && gradient > 0.0) return beta;
-            if (beta == high && gradient < 0.0) return beta;
-            if (gradient > 0.0) {
-                high = beta;
-                high_tried = true;
-            } else {
-                low = beta;
-                low_tried = true;
-            }
-            const double here = sums.model.theta[0] / range;
-            double next = here - gradient / curvature;
-            if (!(next > low)) next = low_tried ? std::sqrt(low * high) : low;
-            if (!(next < high)) next = high_tried ? std::sqrt(low * high) : high;
-            if (pass >= 8 && gradient < 0.0 && !high_tried) next = high;
-            if (pass >= 8 && gradient > 0.0 && !low_tried) next = low;
-            // The step after one that moves log-odds by at most d is about d times as long.
-            const double moved = std::fabs(next - here);
-            const double following = (std::min)(1.0, moved * range) * moved;
-            constexpr double noise = 4.0 * static_cast<double>(std::numeric_limits<P>::epsilon());
-            const bool at_end = next == lowest_beta || next == highest_beta;
-            if (!at_end && (following <= tolerance * here || moved <= noise * here)) return next;
-            beta = next;
-        }
-        return beta;
+        constexpr double noise = 4.0 * static_cast<double>(std::numeric_limits<P>::epsilon());
+        return detail::bracketed_newton(
+            beta, {lowest_beta, highest_beta, range, tolerance, max_passes, noise}, [&](double at) {
+                detail::newton_sums<detail::linear_features, Isa> sums;
+                sums.model.features.scale = 1.0 / range;
+                // Rounded to the lanes' type, so that the sums are those of exactly this point.
+                sums.model.theta[0] = static_cast<double>(static_cast<P>(at * range));
+                sums = exec::fold_parts(where, sums, rows);
+                return detail::slope_and_curvature{sums.model.theta[0] / range, sums.gradient[0] * range,
+                                                   sums.hessian[0] * range * range};
+            });
     }
 
     double beta_ = 1.0;
