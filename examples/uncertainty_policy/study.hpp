@@ -95,7 +95,7 @@ inline study run_seed(const setting& where, const study_options& options, std::u
     const recommender model(truth, today, options.ridge, 1000 * seed);
     std::vector<recommender> heads;
     for (std::size_t t = 0; t < options.heads; ++t) {
-        heads.emplace_back(truth, today, options.ridge, 1000 * seed + t, 5);
+        heads.emplace_back(truth, today, options.ridge, 1000 * seed + t);
     }
     const pair_features features(truth, model, today);
     const critic errors(features, model, tomorrow);

@@ -27,7 +27,7 @@ struct world_options {
 /// Truth and exposure.
 class world {
   public:
-    static constexpr std::size_t factors = 4;
+    static constexpr std::size_t factors = 6;
 
     explicit world(const world_options& options) : options_(options) {
         const counter_random draw(options.seed, 1);

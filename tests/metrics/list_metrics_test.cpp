@@ -25,7 +25,7 @@ using namespace reckon;
 using namespace reckon::testing_support;
 using exec::serial;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 constexpr double inf = std::numeric_limits<double>::infinity();
 
 // std::stable_sort of each request, NaN left out.
@@ -51,7 +51,7 @@ struct shown_columns {
 // Values are dyadic fractions, so that sums are exact; some rows are bad.
 shown_columns random_shown(std::size_t n) {
     shown_columns data{random_integers<std::int32_t>(n, 22, 1), random_integers<std::int32_t>(n, 6, 2), {}};
-    for (const auto v : random_integers<int>(n, 200, 3)) data.values.push_back(v == 0 ? nan : (v - 100) * 0.25);
+    for (const auto v : random_integers<int>(n, 200, 3)) data.values.push_back(v == 0 ? unknown : (v - 100) * 0.25);
     for (std::size_t i = 0; i < n; i += 29) data.users[i] = -1;
     return data;
 }
@@ -73,7 +73,7 @@ bool same_lists(const list_metrics& a, const list_metrics& b) {
 }  // namespace
 
 TEST_CASE("top_k: worked example") {
-    const std::vector<double> scores{0.3, 0.9, 0.3, nan, 5.0, -inf, 0.1, 0.1, 0.1};
+    const std::vector<double> scores{0.3, 0.9, 0.3, unknown, 5.0, -inf, 0.1, 0.1, 0.1};
     const std::vector<std::uint32_t> offsets{0, 4, 6, 6, 9};
     std::vector<std::uint32_t> rows(4 * 3);
     top_k(serial, scores, offsets, view(rows, 4, 3));
@@ -203,7 +203,7 @@ TEST_CASE("list_metrics: merge law, threads, bad rows, bytes") {
 
     CHECK_THROWS_AS(list_metrics(0, 3), std::invalid_argument);
     CHECK_THROWS_AS(list_metrics(std::size_t{1} << 20, 1000), std::invalid_argument);
-    CHECK_THROWS_AS(list_metrics(2, 2, nan), std::invalid_argument);
+    CHECK_THROWS_AS(list_metrics(2, 2, unknown), std::invalid_argument);
     CHECK_THROWS_AS(small.merge(list_metrics(3, 2, 0.0)), std::invalid_argument);
     CHECK_THROWS_WITH_AS(make_shown("test", data.users, std::vector<std::int32_t>(2), data.values),
                          "test: 3000 users but 2 categories", std::invalid_argument);

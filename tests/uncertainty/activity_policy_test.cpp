@@ -25,7 +25,7 @@ using namespace reckon;
 using namespace reckon::testing_support;
 using exec::serial;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 constexpr double inf = std::numeric_limits<double>::infinity();
 
 template <class T>
@@ -54,24 +54,24 @@ std::vector<group_policy> some_policies() {
 // The table of forms, one row at a time; NaN for a row that is not touched.
 double changed(double s, double u, double e, const group_policy& p) {
     const bool high = u > p.threshold, legal = e >= 0.0 && e < inf;
-    if (std::isnan(u) || s == -inf || p.strength == 0.0) return nan;
+    if (std::isnan(u) || s == -inf || p.strength == 0.0) return unknown;
     switch (p.form) {
         case policy_form::scale:
-            return high ? s * (1.0 - p.strength) : nan;
+            return high ? s * (1.0 - p.strength) : unknown;
         case policy_form::shift:
-            return high ? s - p.strength * p.deviation : nan;
+            return high ? s - p.strength * p.deviation : unknown;
         case policy_form::lower_bound:
-            return legal ? s - p.strength * std::sqrt(e) : nan;
+            return legal ? s - p.strength * std::sqrt(e) : unknown;
         case policy_form::filter:
-            return high ? -inf : nan;
+            return high ? -inf : unknown;
         case policy_form::upper_bound:
-            return high && legal ? s + p.strength * std::sqrt(e) : nan;
+            return high && legal ? s + p.strength * std::sqrt(e) : unknown;
         case policy_form::rank_bonus:
             return s + p.strength * p.deviation * u;
         case policy_form::keep:
-            return nan;
+            return unknown;
     }
-    return nan;
+    return unknown;
 }
 
 // Place of each row in a stable descending sort.
@@ -114,9 +114,9 @@ TEST_CASE_TEMPLATE("apply_policy: equals the definition at every length", T, flo
             for (std::size_t i = 0; i < n; ++i) groups[i] = ids[i / run];
             for (std::size_t i = 0; i < n; i += 11) risk.data()[i] = std::numeric_limits<T>::quiet_NaN();
             for (std::size_t i = 3; i < n; i += 17) {
-                epistemic.data()[i] = static_cast<T>(i % 2 == 0 ? nan : i % 3 == 0 ? inf : -1.0);
+                epistemic.data()[i] = static_cast<T>(i % 2 == 0 ? unknown : i % 3 == 0 ? inf : -1.0);
             }
-            for (std::size_t i = 5; i < n; i += 23) scores.data()[i] = static_cast<T>(i % 2 == 0 ? nan : -inf);
+            for (std::size_t i = 5; i < n; i += 23) scores.data()[i] = static_cast<T>(i % 2 == 0 ? unknown : -inf);
             const vector_view<const T> s(scores.data(), n), u(risk.data(), n), e(epistemic.data(), n);
 
             std::vector<T> out(n);
@@ -127,7 +127,7 @@ TEST_CASE_TEMPLATE("apply_policy: equals the definition at every length", T, flo
                 const bool root = p.form == policy_form::lower_bound || p.form == policy_form::upper_bound;
                 const double si = static_cast<double>(s[i]), ui = static_cast<double>(u[i]);
                 const double ei = static_cast<double>(e[i]);
-                const double to = std::isnan(si) ? nan : changed(si, ui, ei, p);
+                const double to = std::isnan(si) ? unknown : changed(si, ui, ei, p);
                 if (std::isnan(to)) {
                     CHECK(same_bits(std::vector<T>{out[i]}, {s[i]}));
                 } else {
@@ -338,7 +338,7 @@ TEST_CASE("apply_policy: bad input") {
                          "apply_policy: strength of group 0 must be in [0, 1] for scale, got 1.5",
                          std::invalid_argument);
     CHECK_THROWS_AS(with({policy_form::shift, -1.0, 0.0, 1.0}), std::invalid_argument);
-    CHECK_THROWS_AS(with({policy_form::shift, 1.0, nan, 1.0}), std::invalid_argument);
+    CHECK_THROWS_AS(with({policy_form::shift, 1.0, unknown, 1.0}), std::invalid_argument);
     CHECK_THROWS_AS(with({policy_form::shift, 1.0, 0.0, inf}), std::invalid_argument);
     CHECK_THROWS_WITH_AS(with({policy_form::upper_bound, 1.0, 0.0, 1.0}),
                          "apply_policy: lower_bound and upper_bound need the epistemic variances",

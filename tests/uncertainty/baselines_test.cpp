@@ -23,7 +23,7 @@ using namespace reckon;
 using namespace reckon::testing_support;
 using exec::serial;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 constexpr double inf = std::numeric_limits<double>::infinity();
 
 double reference_entropy(double p) {
@@ -45,7 +45,7 @@ TEST_CASE_TEMPLATE("count_uncertainty: equals the definition", T, float, double)
         count_uncertainty(serial, vector_view<const T>(seen.data(), n), out);
         CHECK_ALL_NEAR(out, want, ulp(2));
     }
-    std::vector<T> few{T(0), T(1), T(4), T(-1), static_cast<T>(nan)};
+    std::vector<T> few{T(0), T(1), T(4), T(-1), static_cast<T>(unknown)};
     count_uncertainty(serial, few, few);
     CHECK(few[0] == std::numeric_limits<T>::infinity());
     CHECK(few[1] == T(1));
@@ -63,7 +63,7 @@ TEST_CASE_TEMPLATE("predictive_entropy: equals the definition", T, float, double
     for (std::size_t i = 0; i < p.size(); ++i) want[i] = static_cast<T>(reference_entropy(double(p[i])));
     predictive_entropy(serial, p, out);
     CHECK_ALL_NEAR(out, want, ulp(4));
-    std::vector<T> bad{T(-0.1), T(1.1), static_cast<T>(nan), T(0), T(1)};
+    std::vector<T> bad{T(-0.1), T(1.1), static_cast<T>(unknown), T(0), T(1)};
     predictive_entropy(serial, bad, bad);
     for (std::size_t i = 0; i < 3; ++i) CHECK(std::isnan(bad[i]));
     CHECK(bad[3] == T(0));
@@ -181,10 +181,10 @@ TEST_CASE("linear_sums: merge law, threads, bad rows, bytes") {
     auto x = random_integers<double>(3000 * 4, 9, 1);
     auto y = random_integers<double>(3000, 5, 2), w = random_integers<double>(3000, 4, 3);
     for (double& v : w) v *= 0.5;
-    x[4 * 100 + 2] = nan;
+    x[4 * 100 + 2] = unknown;
     y[200] = inf;
     w[300] = -1.0;
-    w[301] = nan;
+    w[301] = unknown;
     const auto rows = some_rows(x, y, w, 4);
     const auto same = [](const linear_sums& a, const linear_sums& b) { return to_bytes(a) == to_bytes(b); };
     CHECK_LAW(testing::check_merge(linear_sums(4), rows, same));
@@ -223,9 +223,9 @@ TEST_CASE("last_layer_laplace: bad input") {
     last_layer_laplace model(two);
     CHECK_THROWS_WITH_AS(static_cast<void>(model.variance(three)), "last_layer_laplace: 3 values for dimension 2",
                          std::invalid_argument);
-    CHECK_THROWS_AS(model.update(std::vector<double>{1.0, nan}), std::invalid_argument);
+    CHECK_THROWS_AS(model.update(std::vector<double>{1.0, unknown}), std::invalid_argument);
     CHECK_THROWS_AS(model.update(std::vector<double>{1.0, 1.0}, 0.0, -1.0), std::invalid_argument);
-    CHECK(std::isnan(model.variance(std::vector<double>{1.0, nan})));
+    CHECK(std::isnan(model.variance(std::vector<double>{1.0, unknown})));
     // Equal columns and a ridge that double cannot see beside them.
     linear_sums flat(2);
     flat.absorb(some_rows({1e9, 1e9}, {0.0}, {}, 2));
