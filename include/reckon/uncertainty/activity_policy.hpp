@@ -109,11 +109,12 @@ double rounded_down(double x) noexcept {
 }
 
 template <class T>
-policy_plan plan_of(vector_view<const group_policy> policies) noexcept {
+policy_plan plan_of(vector_view<const group_policy> policies) {
     policy_plan plan;
+    plan.rows.resize(policies.size() + 1);
     for (std::size_t g = 0; g < policies.size(); ++g) {
         const group_policy& p = policies[g];
-        policy_row& row = plan.groups[g];
+        policy_row& row = plan.rows[g];
         row.known = 1.0;
         // A policy that is off must leave even the sign of a zero alone, so it treats nobody.
         if (p.form == policy_form::keep || p.strength == 0.0) continue;

@@ -31,12 +31,16 @@ struct policy_row {
     bool refuses_negative = false;
 };
 
-/// One row per possible group id; ids without a policy keep their scores.
+/// One row per group and a last one for ids without a policy, which keep their scores.
 struct policy_plan {
-    std::array<policy_row, 256> groups{};
+    std::vector<policy_row> rows = std::vector<policy_row>(1);
     bool needs_root = false;
     bool refuses_negative = false;
     bool filters = false;
+
+    RECKON_INLINE const policy_row& row(std::uint8_t group) const noexcept {
+        return rows[(std::min)(std::size_t{group}, rows.size() - 1)];
+    }
 };
 
 template <class T>
@@ -94,7 +98,7 @@ struct policy_lanes {
         const auto each = [&](double policy_row::*member) {
             T values[pack::lanes];
             for (std::size_t i = 0; i < pack::lanes; ++i) {
-                values[i] = static_cast<T>(plan.groups[groups[i]].*member);
+                values[i] = static_cast<T>(plan.row(groups[i]).*member);
             }
             return pack::load(values);
         };
@@ -136,18 +140,19 @@ struct policy_tally_of {
         constexpr std::size_t block = std::size_t{1} << 14;
         policy_lanes<T, Isa> p;
         std::uint8_t held = 0;
-        p.broadcast(plan->groups[held]);
+        p.broadcast(plan->row(held));
         bool uniform = true;
         const std::uint8_t* const groups = rows.groups.data();
         const auto step = [&](const std::uint8_t* g, pack s, pack u, pack e, pack valid, pack& lowered, pack& raised,
                               pack& unknown) {
-            bool same = true;
-            for (std::size_t k = 1; k < lanes; ++k) same = same && g[k] == g[0];
-            if (!same) {
+            // Rows of one request have one user and so one group.
+            unsigned other = 0;
+            for (std::size_t k = 1; k < lanes; ++k) other |= static_cast<unsigned>(g[k] ^ g[0]);
+            if (other != 0) {
                 p.gather(*plan, g);
                 uniform = false;
             } else if (!uniform || g[0] != held) {
-                p.broadcast(plan->groups[g[0]]);
+                p.broadcast(plan->row(g[0]));
                 held = g[0];
                 uniform = true;
             }
@@ -208,7 +213,7 @@ std::size_t first_negative(const Policy& where, const policy_rows<T>& rows, cons
     constexpr std::size_t part = exec::default_part_size;
     std::vector<std::size_t> found(exec::detail::part_count(rows.size(), part), rows.size());
     std::array<bool, 256> refuses;
-    for (std::size_t g = 0; g < 256; ++g) refuses[g] = plan.groups[g].refuses_negative;
+    for (std::size_t g = 0; g < 256; ++g) refuses[g] = plan.row(static_cast<std::uint8_t>(g)).refuses_negative;
     exec::map_parts(where, rows.size(), [&](std::size_t first, std::size_t count) {
         const auto bad = [&](std::size_t i) {
             return static_cast<int>(rows.scores[i] < T(0)) &
@@ -255,7 +260,7 @@ struct request_policy {
         if (caps.guardrails) cap_bonus(rows, all.tally);
         lowered.clear();
         for (std::size_t i = 0; i < rows.size(); ++i) {
-            const policy_row& p = plan->groups[rows.groups[i]];
+            const policy_row& p = plan->row(rows.groups[i]);
             if (p.lowers > 0.0 && before[i] > -std::numeric_limits<T>::infinity() &&
                 rows.uncertainty[i] > static_cast<T>(p.threshold)) {
                 lowered.push_back({rows.uncertainty[i], i});
@@ -289,7 +294,7 @@ struct request_policy {
     }
     void refill(const policy_rows<T>& rows, policy_tally& sums) {
         std::erase_if(lowered, [&](const candidate& c) {
-            return plan->groups[rows.groups[c.row]].constant > -std::numeric_limits<double>::infinity();
+            return plan->row(rows.groups[c.row]).constant > -std::numeric_limits<double>::infinity();
         });
         const std::size_t kept = rows.size() - lowered.size();
         if (lowered.empty() || kept >= caps.min_kept) return;
@@ -305,7 +310,7 @@ struct request_policy {
         }
         const T most = static_cast<T>(caps.bonus_cap * std::sqrt(spread.weight() > 0.0 ? spread.variance() : 0.0));
         for (std::size_t i = 0; i < rows.size(); ++i) {
-            if (plan->groups[rows.groups[i]].raises == 0.0 || !(rows.out[i] > before[i] + most)) continue;
+            if (plan->row(rows.groups[i]).raises == 0.0 || !(rows.out[i] > before[i] + most)) continue;
             rows.out[i] = before[i] + most;
             ++sums.capped;
         }
