@@ -42,8 +42,8 @@ struct beta_binomial_sums {
     V fraction[3];  // sum of t / (x + t)
 };
 
-// k <= n <= direct_trials, both whole. Step t puts the next of the n - 1 factors of the numerator over s + t: a ratio in
-// (0, 1], so that nothing cancels.
+// k <= n <= direct_trials, both whole. Step t puts the next of the n - 1 factors of the numerator over s + t: a ratio
+// in (0, 1], so that nothing cancels.
 template <class V>
 RECKON_INLINE beta_binomial_sums<V> direct_sums(V alpha, V beta, V s, V k, V n, double most_trials) noexcept {
     using T = simd::lane_t<V>;
@@ -305,10 +305,11 @@ counted_loss beta_binomial_loss(const char* kernel, const Policy& where, const A
 ///
 /// Shapes    alpha, beta [N] float or double; successes k, trials n [N] of integers; weights [N] or none for ones;
 ///           d_alpha, d_beta [N] or none.
-/// Writes    adds scale * d loss / d alpha and d beta into the gradients that are given; they may not overlap the inputs.
+/// Writes    adds scale * d loss / d alpha and d beta into the gradients that are given; they may not overlap the
+///           inputs.
 /// Returns   counted_loss; merges over shards. A row without trials adds 0.
-/// Throws    std::invalid_argument when lengths differ. Counts and skips rows with k > n, negative counts, more than 2^53
-///           trials or a weight that is not in [0, inf). Propagates NaN; parameters that are not positive or of a sum
+/// Throws    std::invalid_argument when lengths differ. Counts and skips rows with k > n, negative counts, more than
+///           2^53 trials or a weight that is not in [0, inf). Propagates NaN; parameters that are not positive or of a sum
 ///           above 1e30 give NaN too.
 /// Cost      up to 64 trials two divisions a trial, in lanes over rows; beyond 64 six logarithms a row.
 /// Numerics  in double; no logarithm of Gamma is taken, so nothing cancels for large alpha + beta. Loss and gradient to

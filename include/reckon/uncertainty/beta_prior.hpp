@@ -123,8 +123,8 @@ class beta_profile {
     struct optimum {
         double mean, strength;
     };
-    // The likelihood has one peak in s for each m (Levin and Reeds 1977); the root in s of its derivative along the best
-    // m is bracketed and found by turns of regula falsi and bisection.
+    // The likelihood has one peak in s for each m (Levin and Reeds 1977); the root in s of its derivative along the
+    // best m is bracketed and found by turns of regula falsi and bisection.
     optimum best() const noexcept {
         double logit = std::log(total_[0] / total_[1]);
         double low = std::log(least_strength), high = std::log(most_strength);
@@ -162,8 +162,8 @@ class beta_profile {
         return above;
     }
 
-    // Moves `logit` to the best m for s = e^y, then gives s (1 + s) times the derivative of the negative log-likelihood by
-    // s.
+    // Moves `logit` to the best m for s = e^y, then gives s (1 + s) times the derivative of the negative log-likelihood
+    // by s.
     double slope(double y, double& logit) const noexcept {
         const double s = std::exp(y);
         double low = -40.0, high = 40.0;

@@ -74,7 +74,8 @@ RECKON_INLINE variance_parts beta_posterior_variance(double alpha, double beta, 
 ///
 /// nu > 0, a > 0, b >= 0; the location does not matter.
 ///
-/// Returns   the parts; inf for a <= 1, where the mean of sigma^2 does not exist; NaN outside the range. Propagates NaN.
+/// Returns   the parts; inf for a <= 1, where the mean of sigma^2 does not exist; NaN outside the range. Propagates
+///           NaN.
 /// Source    Amini et al. 2020.
 RECKON_INLINE variance_parts normal_inverse_gamma_variance(double nu, double a, double b) noexcept {
     constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
