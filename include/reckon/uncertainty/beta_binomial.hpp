@@ -309,8 +309,8 @@ counted_loss beta_binomial_loss(const char* kernel, const Policy& where, const A
 ///           inputs.
 /// Returns   counted_loss; merges over shards. A row without trials adds 0.
 /// Throws    std::invalid_argument when lengths differ. Counts and skips rows with k > n, negative counts, more than
-///           2^53 trials or a weight that is not in [0, inf). Propagates NaN; parameters that are not positive or of a sum
-///           above 1e30 give NaN too.
+///           2^53 trials or a weight that is not in [0, inf). Propagates NaN; parameters that are not positive or of a
+///           sum above 1e30 give NaN too.
 /// Cost      up to 64 trials two divisions a trial, in lanes over rows; beyond 64 six logarithms a row.
 /// Numerics  in double; no logarithm of Gamma is taken, so nothing cancels for large alpha + beta. Loss and gradient to
 ///           about 1e-13 of the sum of their terms.

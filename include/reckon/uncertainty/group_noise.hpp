@@ -34,8 +34,8 @@ struct group_noise_options {
 ///   noise_g = quantile of the critic's expected errors in group g,   excess = max(expected - noise_g, 0)
 ///
 /// With equal noise the expected error is (f* - f)^2 + noise, so the excess orders rows by their true squared error;
-/// its size is right where the quantile falls on rows that the model knows well. With unequal noise inside a group neither
-/// holds.
+/// its size is right where the quantile falls on rows that the model knows well. With unequal noise inside a group
+/// neither holds.
 ///
 /// Fit       the quantile between order statistics, at (n - 1) quantile from 0 with a straight line in between. A group
 ///           without rows: NaN, so that its excess is unknown.
