@@ -98,8 +98,9 @@ TEST_CASE_TEMPLATE("beta_binomial: against sums in extended precision", T, float
                                             c.k[i], c.n[i]);
                 sum += r.loss;
                 magnitude += r.magnitude;
-                // The gradient is rounded to T once, and its terms reach 1 / alpha.
-                const tolerance slope = reduction<T>(0).of(200.0);
+                // The gradient is rounded to T once.
+                const double a = static_cast<double>(alpha.data()[i]), b = static_cast<double>(beta.data()[i]);
+                const tolerance slope = reduction<T>(0).of(1.0 + 1.0 / a + 1.0 / b);
                 CHECK_NEAR(d_alpha[i], r.d_alpha, slope);
                 CHECK_NEAR(d_beta[i], r.d_beta, slope);
             }
@@ -125,10 +126,10 @@ TEST_CASE("beta_binomial: oracle") {
         const double terms =
             n[i] > 64 ? static_cast<double>(n[i]) * std::log(s + static_cast<double>(n[i]) + 3.0) : 0.0;
         CHECK_NEAR(got, want, reduction(64).of(1.0 + want + terms));
-        const double slope_terms = 1.0 / alpha[i] + 1.0 / beta[i];
-        CHECK_NEAR(d_alpha[i], data["bb.d_alpha"][i], reduction(64).of(1.0 / alpha[i]));
-        CHECK_NEAR(d_beta[i], data["bb.d_beta"][i], reduction(64).of(1.0 / beta[i]));
-        CHECK(slope_terms > 0.0);
+        const double trials = static_cast<double>(n[i]);
+        const auto slope = [&](double x) { return reduction(64).of(1.0 / x + std::log1p(trials / x)); };
+        CHECK_NEAR(d_alpha[i], data["bb.d_alpha"][i], slope(alpha[i]));
+        CHECK_NEAR(d_beta[i], data["bb.d_beta"][i], slope(beta[i]));
         if (!std::isnan(data["bb.scipy"][i])) {
             ++scipy;
             CHECK(std::fabs(got - data["bb.scipy"][i]) <= 1e-9 * (1.0 + want + static_cast<double>(n[i])));
@@ -220,7 +221,8 @@ TEST_CASE("beta_binomial: sums and closed form agree, and the binomial is the li
         const std::uint64_t k = n / 3;
         const double m = 0.3,
                      want = -(static_cast<double>(k) * std::log(m) + static_cast<double>(n - k) * std::log1p(-m));
-        CHECK_NEAR(one_loss(m * 1e13, (1 - m) * 1e13, k, n), want, (tolerance{.relative = 1e-10}));
+        // They differ by about n^2 / s.
+        CHECK(std::fabs(one_loss(m * 1e13, (1 - m) * 1e13, k, n) - want) < 1e-10 * want);
         CHECK(std::fabs(one_loss(m * 1e3, (1 - m) * 1e3, k, n) - want) < 0.05 * want);
     }
 }
@@ -354,7 +356,7 @@ TEST_CASE("variance_split: extremes and the posterior") {
                 CHECK(after <= 1.0 / (4.0 * (s + x + 1.0)));
                 mean += p * after;
             }
-            CHECK_NEAR(mean, beta_variance(a, b).epistemic * s / (s + x), (tolerance{.relative = 1e-12}));
+            CHECK_NEAR(mean, beta_variance(a, b).epistemic * s / (s + x), reduction(1000));
         }
     }
 }
@@ -402,7 +404,7 @@ TEST_CASE("beta_prior: oracle") {
     CHECK_THROWS_AS(two.merge(trial_counts(3)), std::invalid_argument);
 
     const auto bytes = testing::check_bytes(fitted_all, [](const beta_prior& p) {
-        return p.prior(p.groups() - 1).mean() > 0.0 && p.posterior(1, 2).beta > 0.0;
+        return p.prior(p.groups() - 1).mean() >= 0.0 && p.posterior(1, 2).beta > 0.0;
     });
     CHECK_LAW(bytes);
 }
@@ -439,7 +441,7 @@ TEST_CASE("beta_prior: what counts do not tell") {
                          std::invalid_argument);
     CHECK_THROWS_AS(beta_prior::fit(serial, column{1}, column{1}, {}, 0), std::invalid_argument);
     CHECK_THROWS_WITH_AS(beta_prior::fit(serial, column{1}, column{1}, {}, 1, {.default_strength = 0.0}),
-                         "beta_prior: default_strength must be in (0, 1e8], got 0", std::invalid_argument);
+                         "beta_prior: default_strength must be in [1e-6, 1e8], got 0", std::invalid_argument);
 }
 
 }  // namespace

@@ -93,7 +93,7 @@ class trial_counts {
 };
 
 struct beta_prior_options {
-    /// In (0, 1e8]. Concentration of a group whose counts do not tell it.
+    /// 1e-6 .. 1e8. Concentration of a group whose counts do not tell it.
     double default_strength = 2.0;
 };
 
@@ -166,7 +166,7 @@ class beta_profile {
     // by s.
     double slope(double y, double& logit) const noexcept {
         const double s = std::exp(y);
-        double low = -40.0, high = 40.0;
+        double low = -30.0, high = 30.0;
         for (int turn = 0; turn < 100; ++turn) {
             const double m = sigmoid(logit), rest = sigmoid(-logit);
             const double up = m * s, down = rest * s;
@@ -300,7 +300,7 @@ class beta_prior {
             " flags");
         for (std::size_t g = 0; g < p.mean_.size(); ++g) {
             expects_bytes(0.0 < p.mean_[g] && p.mean_[g] < 1.0, "beta_prior", "mean ", p.mean_[g], " is not in (0, 1)");
-            expects_bytes(legal(p.strength_[g]), "beta_prior", "strength ", p.strength_[g], " is not in (0, 1e8]");
+            expects_bytes(legal(p.strength_[g]), "beta_prior", "strength ", p.strength_[g], " is not in [1e-6, 1e8]");
             expects_bytes(p.identifiable_[g] <= 1, "beta_prior", "flag ", p.identifiable_[g], " is not 0 or 1");
         }
         p.seen_.accepted = in.get<std::uint64_t>();
@@ -310,10 +310,10 @@ class beta_prior {
 
   private:
     static bool legal(double strength) noexcept {
-        return strength > 0.0 && strength <= detail::beta_profile::most_strength;
+        return strength >= 1e-6 && strength <= detail::beta_profile::most_strength;
     }
     static void check(const beta_prior_options& options) {
-        expects(legal(options.default_strength), "beta_prior", "default_strength must be in (0, 1e8], got ",
+        expects(legal(options.default_strength), "beta_prior", "default_strength must be in [1e-6, 1e8], got ",
                 options.default_strength);
     }
 
