@@ -16,6 +16,7 @@
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 #include "reckon/uncertainty/counted_loss.hpp"
+#include "reckon/uncertainty/detail/outputs.hpp"
 #include "reckon/uncertainty/detail/rising.hpp"
 
 namespace reckon {
@@ -41,11 +42,12 @@ struct beta_binomial_sums {
     V fraction[3];  // sum of t / (x + t)
 };
 
-// k <= n <= direct_trials, both whole. Step t puts the next of the n - 1 factors of the numerator over s + t: a ratio in
-// (0, 1], so that nothing cancels.
+// k <= n <= direct_trials, both whole. Step t puts the next of the n - 1 factors of the numerator over s + t: a ratio
+// in (0, 1], so that nothing cancels.
 template <class V>
 RECKON_INLINE beta_binomial_sums<V> direct_sums(V alpha, V beta, V s, V k, V n, double most_trials) noexcept {
     using T = simd::lane_t<V>;
+    using simd::select;
     const V zero(T(0)), one(T(1));
     beta_binomial_sums<V> sums{zero, {zero, zero, zero}, {zero, zero, zero}};
     V product = one;
@@ -97,16 +99,17 @@ struct beta_binomial_lanes {
 
 // Parameters are alpha and beta.
 template <class V>
-struct beta_parameters {
+struct prior_parameters {
     V alpha, beta, s;
 
-    RECKON_INLINE beta_parameters(V a, V b, double) noexcept : alpha(a), beta(b), s(a + b) {}
+    RECKON_INLINE prior_parameters(V a, V b, double) noexcept : alpha(a), beta(b), s(a + b) {}
     RECKON_INLINE auto usable() const noexcept {
         const V zero(simd::lane_t<V>(0));
         return (zero < alpha) & (zero < beta);
     }
     RECKON_INLINE beta_binomial_lanes<V> finish(const beta_binomial_sums<V>& sums, V k, V n) const noexcept {
         using T = simd::lane_t<V>;
+        using simd::select;
         const V zero(T(0)), one(T(1));
         const auto hit = zero < k, miss = k < n;
         const V odds = beta / alpha, other = alpha / beta, under = one / s;
@@ -137,6 +140,7 @@ struct logit_parameters {
     RECKON_INLINE auto usable() const noexcept { return q == q; }
     RECKON_INLINE beta_binomial_lanes<V> finish(const beta_binomial_sums<V>& sums, V k, V n) const noexcept {
         using T = simd::lane_t<V>;
+        using simd::select;
         const V zero(T(0)), one(T(1));
         const auto hit = zero < k, miss = k < n;
         const V loss = select(hit, math::softplus(zero - q), zero) + select(miss, math::softplus(q), zero) - sums.logs;
@@ -286,17 +290,8 @@ counted_loss beta_binomial_loss(const char* kernel, const Policy& where, const A
         rows.weights = input(weights);
         expects(rows.weights.size() == a.size(), kernel, a.size(), " rows but ", rows.weights.size(), " weights");
     }
-    const auto output = [&](auto& column) {
-        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(column)>, none>) {
-            return vector_view<T>();
-        } else {
-            const auto to = view(column);
-            expects(to.size() == a.size(), kernel, a.size(), " rows but room for ", to.size(), " derivatives");
-            return to;
-        }
-    };
-    rows.first_slope = output(first_slope);
-    rows.second_slope = output(second_slope);
+    rows.first_slope = optional_output<T>(kernel, first_slope, a.size());
+    rows.second_slope = optional_output<T>(kernel, second_slope, a.size());
     return exec::fold_parts(where, beta_binomial_fold<Parameters, Isa>{least, scale, {}}, rows).total;
 }
 
@@ -310,11 +305,12 @@ counted_loss beta_binomial_loss(const char* kernel, const Policy& where, const A
 ///
 /// Shapes    alpha, beta [N] float or double; successes k, trials n [N] of integers; weights [N] or none for ones;
 ///           d_alpha, d_beta [N] or none.
-/// Writes    adds scale * d loss / d alpha and d beta into the gradients that are given; they may not overlap the inputs.
+/// Writes    adds scale * d loss / d alpha and d beta into the gradients that are given; they may not overlap the
+///           inputs.
 /// Returns   counted_loss; merges over shards. A row without trials adds 0.
-/// Throws    std::invalid_argument when lengths differ. Counts and skips rows with k > n, negative counts, more than 2^53
-///           trials or a weight that is not in [0, inf). Propagates NaN; parameters that are not positive or of a sum
-///           above 1e30 give NaN too.
+/// Throws    std::invalid_argument when lengths differ. Counts and skips rows with k > n, negative counts, more than
+///           2^53 trials or a weight that is not in [0, inf). Propagates NaN; parameters that are not positive or of a
+///           sum above 1e30 give NaN too.
 /// Cost      up to 64 trials two divisions a trial, in lanes over rows; beyond 64 six logarithms a row.
 /// Numerics  in double; no logarithm of Gamma is taken, so nothing cancels for large alpha + beta. Loss and gradient to
 ///           about 1e-13 of the sum of their terms.
@@ -323,8 +319,8 @@ template <exec::policy Policy, vector_like A, vector_like B, vector_like K, vect
           class GA = none, class GB = none, class Isa = isa::native>
 counted_loss beta_binomial_nll(const Policy& where, const A& alpha, const B& beta, const K& successes, const N& trials,
                                const W& weights = {}, GA&& d_alpha = {}, GB&& d_beta = {}, double scale = 1.0) {
-    return detail::beta_binomial_loss<detail::beta_parameters, Isa>("beta_binomial_nll", where, alpha, beta, successes,
-                                                                    trials, weights, 0.0, d_alpha, d_beta, scale);
+    return detail::beta_binomial_loss<detail::prior_parameters, Isa>("beta_binomial_nll", where, alpha, beta, successes,
+                                                                     trials, weights, 0.0, d_alpha, d_beta, scale);
 }
 
 /// The same for a head that gives q and c.

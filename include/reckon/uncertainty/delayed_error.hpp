@@ -143,7 +143,8 @@ struct delayed_error_fold {
 ///           outside the range of its kind.
 /// Throws    std::invalid_argument when lengths differ or an option is out of range.
 /// Cost      one pass; log_loss two logarithms a row, log1p_squared one.
-/// Numerics  in the type of the columns: within 8 roundings of it, log_loss and log1p_squared relative to the logarithms.
+/// Numerics  in the type of the columns: within 8 roundings of it, log_loss and log1p_squared relative to the
+///           logarithms.
 ///           Predictions must come from a model that has not seen the row: on its own training rows this measures fit.
 /// Source    Lahlou et al. 2023 (errors of held-out rows as targets of an error predictor); winsorising ours.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Out, class Isa = isa::native>

@@ -33,15 +33,15 @@ struct group_noise_options {
 ///
 ///   noise_g = quantile of the critic's expected errors in group g,   excess = max(expected - noise_g, 0)
 ///
-/// With equal noise the expected error is (f* - f)^2 + noise, so the excess orders rows by their true squared error; its
-/// size is right where the quantile falls on rows that the model knows well. With unequal noise inside a group neither
-/// holds.
+/// With equal noise the expected error is (f* - f)^2 + noise, so the excess orders rows by their true squared error;
+/// its size is right where the quantile falls on rows that the model knows well. With unequal noise inside a group
+/// neither holds.
 ///
 /// Fit       the quantile between order statistics, at (n - 1) quantile from 0 with a straight line in between. A group
 ///           without rows: NaN, so that its excess is unknown.
 /// Throws    fit: std::invalid_argument when lengths differ or an option is out of range; expected errors that are NaN,
-///           infinite or negative and ids outside 0 .. groups - 1 are counted and skipped. excess: std::invalid_argument
-///           when sizes differ; NaN for NaN and for ids without a group.
+///           infinite or negative and ids outside 0 .. groups - 1 are counted and skipped. excess:
+///           std::invalid_argument when sizes differ; NaN for NaN and for ids without a group.
 /// Cost      fit: O(N) on average and a copy; groups run in parallel. excess: one subtraction a row.
 /// Numerics  in double.
 /// Source    the 5th percentile is our choice; quantile of type 7 in Hyndman and Fan 1996.

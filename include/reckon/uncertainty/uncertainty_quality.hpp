@@ -74,8 +74,8 @@ clean_pairs pairs_without_nan(const char* kernel, const A& first, const B& secon
 /// Throws    std::invalid_argument when lengths differ. Rows with a NaN are counted and skipped; infinities have their
 ///           place in the order.
 /// Cost      two radix sorts on one thread.
-/// Numerics  sums of centred midranks, which are multiples of 1/2 and so exact up to 2^53; 1 and -1 come out exactly for
-///           columns of the same and of the opposite order.
+/// Numerics  sums of centred midranks, which are multiples of 1/2 and so exact up to 2^53; 1 and -1 come out exactly
+///           for columns of the same and of the opposite order.
 /// Source    Spearman 1904.
 template <vector_like A, vector_like B, class Isa = isa::native>
 spearman_result spearman(const A& first, const B& second) {

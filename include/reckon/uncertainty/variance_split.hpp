@@ -11,6 +11,7 @@
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/uncertainty/detail/outputs.hpp"
 
 namespace reckon {
 
@@ -73,7 +74,8 @@ RECKON_INLINE variance_parts beta_posterior_variance(double alpha, double beta, 
 ///
 /// nu > 0, a > 0, b >= 0; the location does not matter.
 ///
-/// Returns   the parts; inf for a <= 1, where the mean of sigma^2 does not exist; NaN outside the range. Propagates NaN.
+/// Returns   the parts; inf for a <= 1, where the mean of sigma^2 does not exist; NaN outside the range. Propagates
+///           NaN.
 /// Source    Amini et al. 2020.
 RECKON_INLINE variance_parts normal_inverse_gamma_variance(double nu, double a, double b) noexcept {
     constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
@@ -101,16 +103,9 @@ void variance_split(const Policy& where, const A& alpha, const B& beta, Total&& 
     static_assert(std::is_same_v<T, typename decltype(b)::value_type>,
                   "reckon: alpha and beta must have the same type, float or double");
     expects(a.size() == b.size(), "variance_split", a.size(), " values of alpha but ", b.size(), " of beta");
-    const auto output = [&](auto& column) {
-        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(column)>, none>) {
-            return vector_view<T>();
-        } else {
-            const auto to = view(column);
-            expects(to.size() == a.size(), "variance_split", a.size(), " rows but room for ", to.size());
-            return vector_view<T>(to);
-        }
-    };
-    const vector_view<T> outs[3] = {output(total), output(aleatoric), output(epistemic)};
+    const vector_view<T> outs[3] = {detail::optional_output<T>("variance_split", total, a.size()),
+                                    detail::optional_output<T>("variance_split", aleatoric, a.size()),
+                                    detail::optional_output<T>("variance_split", epistemic, a.size())};
     exec::map_parts(where, a.size(), [&](std::size_t first, std::size_t count) {
         for (std::size_t i = first; i < first + count; i += pack::lanes) {
             const std::size_t left = first + count - i;
