@@ -14,6 +14,7 @@
 #include "reckon/core/random.hpp"
 #include "reckon/exec/pool.hpp"
 #include "reckon/metrics/top_k.hpp"
+#include "reckon/uncertainty/group_threshold.hpp"
 #include "support/law.hpp"
 #include "support/random_data.hpp"
 #include "support/sweep.hpp"
@@ -252,6 +253,35 @@ TEST_CASE("apply_policy: thresholds and ranks see the order of the uncertainty o
     }
 }
 
+TEST_CASE("apply_policy: the rank bonus sees the order of the uncertainty only") {
+    const auto scores = random_normal<double>(200, 0.0, 1.0, 1), risk = random_uniform<double>(200, 0.0, 1.0, 2);
+    std::vector<double> stretched(200), ranks(200), same(200), a(200), b(200);
+    for (std::size_t i = 0; i < 200; ++i) stretched[i] = std::exp(3.0 * risk[i]) - 7.0;
+    const auto groups = random_integers<std::uint8_t>(200, 2, 3);
+    group_rank(serial, risk, groups, 2, ranks);
+    group_rank(serial, stretched, groups, 2, same);
+    const std::vector<group_policy> bonus(2, {.form = policy_form::rank_bonus, .strength = 0.5, .deviation = 2.0});
+    apply_policy(serial, scores, ranks, groups, even_offsets(200, 20), bonus, a);
+    apply_policy(serial, scores, same, groups, even_offsets(200, 20), bonus, b);
+    CHECK(same_bits(a, b));
+    CHECK(!same_bits(a, scores));
+}
+
+TEST_CASE("apply_policy: a lower bound is a quantile of a normal posterior") {
+    // strength = the normal quantile of 0.9: a tenth of the true values lies below.
+    const std::size_t n = 40000;
+    const auto scores = random_normal<double>(n, 0.0, 3.0, 1), variance = random_uniform<double>(n, 0.1, 2.0, 2);
+    const auto noise = random_normal<double>(n, 0.0, 1.0, 3);
+    std::vector<double> out(n);
+    apply_policy(serial, scores, variance, std::vector<std::uint8_t>(n, 0), std::vector<std::uint32_t>{0, n},
+                 std::vector<group_policy>{{.form = policy_form::lower_bound, .strength = 1.2815515655446004}}, out,
+                 variance);
+    double below = 0.0;
+    for (std::size_t i = 0; i < n; ++i) below += scores[i] + std::sqrt(variance[i]) * noise[i] < out[i] ? 1.0 : 0.0;
+    const double share = below / static_cast<double>(n);
+    CHECK(std::fabs(share - 0.1) < 4.0 * std::sqrt(0.09 / static_cast<double>(n)));  // four standard errors
+}
+
 TEST_CASE("apply_policy: a threshold between two floats keeps its side") {
     // 0.1 is not a float: its neighbour above is what 0.1f holds, and lies above the threshold.
     const std::vector<float> scores{1.0F}, risk{0.1F};
@@ -421,6 +451,5 @@ TEST_CASE("bandit: an upper bound from the posterior's deviation regrets less th
             }
         }
     }
-    MESSAGE("mean regret: greedy ", regret[0] / runs, ", upper bound ", regret[1] / runs);
     CHECK(regret[1] < regret[0]);
 }
