@@ -55,7 +55,7 @@ std::size_t insert_top(const T* scores, std::size_t n, std::size_t k, top_entry<
     return held;
 }
 
-template <class T>
+template <class Isa, class T>
 std::size_t select_top(const T* scores, std::size_t n, std::size_t k, std::vector<top_entry<T>>& scratch) {
     scratch.clear();
     for (std::size_t i = 0; i < n; ++i) {
@@ -101,7 +101,7 @@ void top_k(const Policy& where, const P& scores, const Offsets& offsets, matrix_
                 const std::size_t first = requests.first(r), n = requests.count(r);
                 const bool small = k <= detail::insertion_top;
                 const std::size_t held = small ? detail::insert_top<Isa>(s.data() + first, n, k, few)
-                                               : detail::select_top(s.data() + first, n, k, many);
+                                               : detail::select_top<Isa>(s.data() + first, n, k, many);
                 const detail::top_entry<T>* const best = small ? few : many.data();
                 for (std::size_t j = 0; j < k; ++j) {
                     rows(r, j) = j < held ? static_cast<std::uint32_t>(first) + best[j].row : no_row;

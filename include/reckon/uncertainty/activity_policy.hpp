@@ -175,8 +175,8 @@ inline policy_counts counts_of(const policy_tally& tally) noexcept {
 ///           a group with `scale`, where lowering would raise it. For this form the scores are scanned first.
 ///           Propagates a NaN score. A NaN uncertainty (lower_bound and upper_bound: an epistemic variance that is NaN,
 ///           infinite or negative as well) and a group >= G leave the row as it is and are counted as `unknown`.
-/// Cost      a few operations a row in lanes, bound by memory: 13 bytes read and 4 written for floats; another pass over
-///           scores and groups for `scale`. Guardrails and filters: a selection within the requests concerned, and 16
+/// Cost      a few operations a row in lanes, bound by memory: 13 bytes read and 4 written for floats; lanes of several
+///           groups cost three times as much. Another pass over scores and groups for `scale`; a table of G rows. Guardrails and filters: a selection within the requests concerned, and 16
 ///           bytes a row of scratch for the largest.
 /// Numerics  in the scores' type: a rounding or two of the change. Order is kept: raising one row's uncertainty never
 ///           raises its rank in a group whose scores are lowered, nor lowers it in a group whose scores are raised; the
@@ -228,7 +228,7 @@ policy_counts apply_policy(const Policy& where, const P& scores, const U& uncert
     expects(!plan.needs_root || rows.epistemic.size() == n, name,
             "lower_bound and upper_bound need the epistemic variances");
     if (plan.refuses_negative) {
-        const std::size_t bad = detail::first_negative(where, rows, plan);
+        const std::size_t bad = detail::first_negative<Isa>(where, rows, plan);
         expects(bad == n, name, "scale would raise the negative score ", bad == n ? T(0) : s[bad], " of row ", bad);
     }
 

@@ -135,7 +135,7 @@ class linear_sums {
 /// Shapes    x [N, D]; targets, weights [N] or none.
 /// Returns   linear_sums; merges over shards.
 /// Throws    std::invalid_argument on shapes. Counts and skips bad rows.
-template <exec::policy Policy, class X, class Y = none, class W = none>
+template <exec::policy Policy, class X, class Y = none, class W = none, class Isa = isa::native>
 linear_sums sum_linear(const Policy& where, const X& x, const Y& targets = {}, const W& weights = {}) {
     embedded_rows<typename decltype(input(x))::value_type> rows;
     rows.x = input(x);
@@ -190,7 +190,7 @@ class last_layer_laplace {
         return noise_ * noise_ * quadratic(checked(input(x)));
     }
     /// Variance of every row of x [N, D] into out [N], float or double.
-    template <exec::policy Policy, class X, vector_like Out>
+    template <exec::policy Policy, class X, vector_like Out, class Isa = isa::native>
     void variance(const Policy& where, const X& x, Out&& out) const {
         const auto rows = input(x);
         const auto to = view(out);

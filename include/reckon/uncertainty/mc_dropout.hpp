@@ -28,7 +28,7 @@ struct mc_dropout_options {
 namespace detail {
 
 // Output of one pass. A draw of 64 bits serves two inputs.
-template <class T>
+template <class Isa, class T>
 double masked_output(const random_stream& rng, std::uint64_t index, vector_view<const T> x, vector_view<const T> w,
                      std::uint32_t dropped_below) noexcept {
     double sum = 0.0;
@@ -57,7 +57,7 @@ double masked_output(const random_stream& rng, std::uint64_t index, vector_view<
 ///           variance = rate / (1 - rate) sum_h (x_h w_h)^2, so the kernel is a yardstick.
 /// Numerics  double; masks are a function of seed, row and pass, the same on every platform. rate is kept to 2^-32.
 /// Source    Gal and Ghahramani 2016.
-template <exec::policy Policy, class X, vector_like W, vector_like M, vector_like V>
+template <exec::policy Policy, class X, vector_like W, vector_like M, vector_like V, class Isa = isa::native>
 void mc_dropout(const Policy& where, const X& inputs, const W& weights, double bias, M&& mean, V&& variance,
                 const mc_dropout_options& options = {}) {
     const auto x = input(inputs);
@@ -86,7 +86,8 @@ void mc_dropout(const Policy& where, const X& inputs, const W& weights, double b
                 const random_stream rng(options.seed, options.first_row + i);
                 moments spread;
                 for (std::size_t t = 0; t < options.passes; ++t) {
-                    spread.absorb(bias + detail::masked_output<T>(rng, t * draws, x.row(i), w, dropped_below) / kept);
+                    spread.absorb(bias +
+                                  detail::masked_output<Isa, T>(rng, t * draws, x.row(i), w, dropped_below) / kept);
                 }
                 m[i] = static_cast<T>(spread.mean());
                 v[i] = static_cast<T>(spread.variance());

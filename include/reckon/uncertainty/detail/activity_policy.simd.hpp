@@ -208,7 +208,7 @@ struct policy_tally_of {
 };
 
 /// First row whose score is negative and finite in a group that refuses this; the number of rows when there is none.
-template <class Policy, class T>
+template <class Isa, class Policy, class T>
 std::size_t first_negative(const Policy& where, const policy_rows<T>& rows, const policy_plan& plan) {
     constexpr std::size_t part = exec::default_part_size;
     std::vector<std::size_t> found(exec::detail::part_count(rows.size(), part), rows.size());
