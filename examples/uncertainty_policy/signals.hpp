@@ -139,10 +139,11 @@ inline std::vector<signal> all_signals(const signal_sources& from, const candida
     const counter_random draw(from.truth.options().seed, stream);
     std::vector<double> chance(n), epe(n), bayes(n), heads(from.heads.size() * n), spread(n);
     std::size_t user = static_cast<std::size_t>(-1);
-    reckon::last_layer_laplace posterior(reckon::linear_sums(recommender::factors));
+    reckon::last_layer_laplace posterior{reckon::linear_sums(recommender::factors)};
     for (std::size_t k = 0; k < n; ++k) {
         const std::size_t u = set.users[k], i = set.items[k];
-        if (u != user) posterior = from.model.user_posterior(from.log, user = u);
+        if (u != user) posterior = from.model.user_posterior(from.log, u);
+        user = u;
         chance[k] = draw.uniform(k);
         epe[k] = from.errors(from.features(u, i));
         bayes[k] = posterior.variance(from.model.item(i)) + 1 / (from.model.seen(i) + from.model.ridge());
