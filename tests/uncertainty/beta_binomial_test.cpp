@@ -236,7 +236,7 @@ TEST_CASE("beta_binomial: bad input") {
     CHECK(got.seen() == counts{3, 4});
     CHECK(got.weight() == 2.0);
     CHECK_NEAR(got.sum(), std::log(6.0) + std::log(3.0), reduction(8));
-    for (const std::size_t i : {1, 2, 3, 4, 6}) CHECK(slope[i] == 0.0);
+    for (const std::size_t i : {1u, 2u, 3u, 4u, 6u}) CHECK(slope[i] == 0.0);
     for (const double bad : {nan, 0.0, -1.0, inf, 1e31}) {
         CAPTURE(bad);
         std::vector<double> d_alpha(5), d_beta(5);

@@ -160,7 +160,8 @@ TEST_CASE("delayed_error: mean of the error is squared bias plus noise, and the 
     const std::size_t n = 20000;
     for (int bin = 0; bin < 10; ++bin) {
         const double bias = 0.2 * bin, sigma = 0.6;
-        const std::vector<double> f(n, 0.5), y = random_normal<double>(n, 0.5 + bias, sigma, 100 + bin);
+        const std::vector<double> f(n, 0.5),
+            y = random_normal<double>(n, 0.5 + bias, sigma, 100 + static_cast<std::uint64_t>(bin));
         std::vector<double> e(n);
         delayed_error(serial, f, y, e);
         moments m;
@@ -292,7 +293,7 @@ TEST_CASE("critic_loss: bad rows, extremes, zero weights") {
     const counted_loss got = critic_loss(serial, a, e, w, {}, slope);
     CHECK(got.seen() == counts{3, 5});
     CHECK(std::isfinite(got.sum()));
-    for (const std::size_t i : {1, 2, 3, 6, 7}) CHECK(slope[i] == 0.0);
+    for (const std::size_t i : {1u, 2u, 3u, 6u, 7u}) CHECK(slope[i] == 0.0);
     CHECK(slope[5] == 1.0);  // an error of 0 pushes down
     // A NaN output comes out, unless its row is not used.
     CHECK(std::isnan(critic_loss(serial, std::vector<double>{nan}, std::vector<double>{1.0}).sum()));

@@ -214,8 +214,8 @@ counted_loss critic_loss(const Policy& where, const A& outputs, const E& errors,
     rows.outputs = input(outputs);
     expects(rows.outputs.size() == rows.errors.size(), "critic_loss", rows.outputs.size(), " outputs but ",
             rows.errors.size(), " errors");
-    expects(options.floor >= 0.0 && options.floor <= (std::numeric_limits<double>::max)(), "critic_loss",
-            "floor must be finite and >= 0, got ", options.floor);
+    expects(options.floor >= 0.0 && options.floor <= static_cast<double>((std::numeric_limits<T>::max)()),
+            "critic_loss", "floor must be finite and >= 0, got ", options.floor);
     if constexpr (!std::is_same_v<std::remove_cvref_t<G>, none>) {
         rows.gradient = view(gradient);
         expects(rows.gradient.size() == rows.outputs.size(), "critic_loss", rows.outputs.size(),
