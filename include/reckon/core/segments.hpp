@@ -1,0 +1,47 @@
+// Rows in consecutive groups of their own length, such as the candidates of a request: offsets of a compressed matrix.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+
+#include "reckon/core/expects.hpp"
+#include "reckon/core/views.hpp"
+
+namespace reckon {
+
+/// Segment s holds the rows offsets[s] .. offsets[s + 1] - 1.
+///
+/// Shapes    offsets [S + 1], or empty for no segment.
+template <std::unsigned_integral I>
+struct segments {
+    vector_view<const I> offsets;
+
+    constexpr std::size_t size() const noexcept { return offsets.empty() ? 0 : offsets.size() - 1; }
+    constexpr std::size_t first(std::size_t s) const noexcept { return static_cast<std::size_t>(offsets[s]); }
+    constexpr std::size_t count(std::size_t s) const noexcept {
+        return static_cast<std::size_t>(offsets[s + 1] - offsets[s]);
+    }
+};
+
+/// Segments over `rows` rows from unsigned offsets, checked once so that kernels may index with them.
+///
+/// kernel    name for the message.
+/// Throws    std::invalid_argument unless the offsets begin with 0, do not decrease and end with `rows`.
+/// Cost      reads all S + 1 offsets: memory is at stake.
+template <vector_like Offsets>
+auto make_segments(const char* kernel, const Offsets& offsets, std::size_t rows) {
+    const auto at = input(offsets);
+    using I = typename decltype(at)::value_type;
+    if (at.empty()) {
+        expects(rows == 0, kernel, rows, " rows but no offsets");
+        return segments<I>{at};
+    }
+    expects(at[0] == 0, kernel, "offsets must begin with 0, got ", at[0]);
+    for (std::size_t s = 1; s < at.size(); ++s) {
+        expects(at[s - 1] <= at[s], kernel, "offsets must not decrease, got ", at[s], " after ", at[s - 1]);
+    }
+    expects(at[at.size() - 1] == rows, kernel, rows, " rows but offsets that end with ", at[at.size() - 1]);
+    return segments<I>{at};
+}
+
+}  // namespace reckon
