@@ -1,8 +1,8 @@
 // Beta-binomial likelihood with both gradients, double, 0 to 20 trials a row.
 //
 // State: one sum. Per item 24 bytes read and 16 written. A row of n trials makes 2 (n - 1) divisions, an eighth as many
-// logarithms and two more; lanes hold rows, so a pack goes as far as its longest row: about 17 steps here. Beside it the
-// textbook form: six calls of lgamma and six of digamma.
+// logarithms and two more; lanes hold rows, so a pack goes as far as its longest row: about 17 steps here. Beside it
+// the textbook form: six calls of lgamma and six of digamma.
 #include "reckon/uncertainty/beta_binomial.hpp"
 
 #include <benchmark/benchmark.h>

@@ -1,4 +1,4 @@
-// Beta-binomial likelihood, variance split and fitted priors: worked examples, references, oracles, gradients, bad input.
+// Beta-binomial likelihood, variance split, fitted priors: worked examples, references, oracles, gradients, bad input.
 #include "reckon/uncertainty/beta_binomial.hpp"
 
 #include <doctest/doctest.h>

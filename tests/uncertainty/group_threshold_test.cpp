@@ -1,4 +1,4 @@
-// Thresholds, ranks and noise per group: worked examples, oracles, coverage by simulation, order, merge, bad input, bytes.
+// Thresholds, ranks and noise per group: worked examples, oracles, coverage, order, merge law, bad input, bytes.
 #include "reckon/uncertainty/group_threshold.hpp"
 
 #include <doctest/doctest.h>

@@ -224,8 +224,8 @@ struct beta_parameters {
 ///           half a success and half a failure added when one of them never occurred. No rows: mean 1/2.
 /// Throws    fit: std::invalid_argument when lengths differ or an option is out of range; rows that trial_counts cannot
 ///           use are counted and skipped.
-/// Cost      fit: O(1) a row, then about 200 passes over tables as long as the largest number of trials; groups run in
-///           parallel.
+/// Cost      fit: O(1) a row, then a few hundred passes over tables as long as the largest number of trials; groups run
+///           in parallel.
 /// Numerics  in double; parameters to about 1e-10 unless the likelihood is flat.
 /// Source    Skellam 1948; sums over t as in Minka 2000.
 class beta_prior {

@@ -94,16 +94,18 @@ struct critic_fold {
 
     template <class T>
     void absorb(const critic_rows<T>& rows) noexcept {
+        // qlike, the usual one, has its own loop.
+        const bool qlike = options.form == critic_form::qlike;
         if (rows.weights.empty()) {
-            absorb_blocks<false>(rows);
+            qlike ? absorb_blocks<false, true>(rows) : absorb_blocks<false, false>(rows);
         } else {
-            absorb_blocks<true>(rows);
+            qlike ? absorb_blocks<true, true>(rows) : absorb_blocks<true, false>(rows);
         }
     }
     void merge(const critic_fold& other) noexcept { total.merge(other.total); }
 
   private:
-    template <bool Weighted, class T>
+    template <bool Weighted, bool Qlike, class T>
     void absorb_blocks(const critic_rows<T>& rows) noexcept {
         using pack = simd::pack<T, Isa>;
         const T *const a = rows.outputs.data(), *const e = rows.errors.data(), *const w = rows.weights.data();
@@ -122,7 +124,7 @@ struct critic_fold {
                 if constexpr (Weighted) ok = ok & (zero <= weight) & (weight <= most);
                 // An error of 1 stands in where there is none, so that nothing overflows there.
                 const pack usable = select(ok, error + floor, pack(T(1)));
-                const auto found = critic_row(options.form, output, usable);
+                const auto found = critic_row(Qlike ? critic_form::qlike : options.form, output, usable);
                 const pack counted = select(ok, weight, zero);
                 taken += select(ok, pack(T(1)), zero);
                 weights += counted;
