@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -95,11 +96,11 @@ struct policy_lanes {
     }
     /// Lanes of different groups: rows of several users.
     RECKON_INLINE void gather(const policy_plan& plan, const std::uint8_t* groups) noexcept {
+        const policy_row* rows[pack::lanes];
+        for (std::size_t i = 0; i < pack::lanes; ++i) rows[i] = &plan.row(groups[i]);
         const auto each = [&](double policy_row::*member) {
             T values[pack::lanes];
-            for (std::size_t i = 0; i < pack::lanes; ++i) {
-                values[i] = static_cast<T>(plan.row(groups[i]).*member);
-            }
+            for (std::size_t i = 0; i < pack::lanes; ++i) values[i] = static_cast<T>(rows[i]->*member);
             return pack::load(values);
         };
         threshold = each(&policy_row::threshold);
@@ -145,10 +146,8 @@ struct policy_tally_of {
         const std::uint8_t* const groups = rows.groups.data();
         const auto step = [&](const std::uint8_t* g, pack s, pack u, pack e, pack valid, pack& lowered, pack& raised,
                               pack& unknown) {
-            // Rows of one request have one user and so one group.
-            unsigned other = 0;
-            for (std::size_t k = 1; k < lanes; ++k) other |= static_cast<unsigned>(g[k] ^ g[0]);
-            if (other != 0) {
+            // Rows of one request have one user and so one group: each equals its neighbour.
+            if (std::memcmp(g, g + 1, lanes - 1) != 0) {
                 p.gather(*plan, g);
                 uniform = false;
             } else if (!uniform || g[0] != held) {
