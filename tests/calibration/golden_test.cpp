@@ -1,14 +1,9 @@
-// Bytes that earlier versions wrote must be read by every later one. tests/fixtures/golden holds a file per type and
-// version; what is read from it must answer as the same object made today.
-//
-// A new type or version: run the program with --no-skip --test-case="golden: write" to add the files that are missing.
+// Bytes that earlier versions wrote of calibrators of the first release, states and metrics.
 #include <doctest/doctest.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "reckon/calibration/confcalib.hpp"
@@ -23,13 +18,13 @@
 #include "reckon/metrics/auc.hpp"
 #include "reckon/metrics/calibration_report.hpp"
 #include "reckon/metrics/field_stats.hpp"
-#include "support/tolerance.hpp"
+#include "support/golden.hpp"
 
 namespace {
 
 using namespace reckon;
 using exec::serial;
-using testing_support::fitted;
+using namespace testing_support;
 
 const std::vector<double> scores{0.0625, 0.125, 0.25,  0.25, 0.375, 0.5,
                                  0.625,  0.75,  0.875, 1.0,  2.0};  // the last one is refused
@@ -43,13 +38,6 @@ auto rows() {
 }
 auto id_rows() {
     return view(ids, 2, scores.size());
-}
-
-std::vector<double> both(const counts& seen) {
-    return {static_cast<double>(seen.accepted), static_cast<double>(seen.rejected)};
-}
-void append(std::vector<double>& to, const std::vector<double>& from) {
-    to.insert(to.end(), from.begin(), from.end());
 }
 
 // What an object says about itself and about a few scores.
@@ -151,40 +139,14 @@ void for_each_object(Visit&& visit) {
     visit("calibration_summary", absorbed(calibration_summary{}));
 }
 
-std::string file_name(const char* name, std::uint32_t version) {
-    return std::string(RECKON_FIXTURE_DIR) + "/golden/" + name + ".v" + std::to_string(version) + ".bin";
-}
-std::vector<std::byte> load(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    const std::vector<char> text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    std::vector<std::byte> bytes;
-    for (const char c : text) bytes.push_back(static_cast<std::byte>(c));
-    return bytes;
-}
-
 TEST_CASE("golden: every version that was ever written is read") {
     for_each_object([](const char* name, const auto& made) {
-        using T = std::remove_cvref_t<decltype(made)>;
-        CAPTURE(name);
-        for (std::uint32_t version = 1; version <= T::bytes_version; ++version) {
-            const std::vector<std::byte> bytes = load(file_name(name, version));
-            REQUIRE_MESSAGE(!bytes.empty(), "no file of version " << version);
-            const T read = from_bytes<T>(bytes);
-            CHECK_ALL_NEAR(answers(read), answers(made), fitted());
-            if (version == T::bytes_version) CHECK(to_bytes(read) == bytes);
-        }
+        check_golden(name, made, [](const auto& object) { return answers(object); });
     });
 }
 
 TEST_CASE("golden: write" * doctest::skip()) {
-    for_each_object([](const char* name, const auto& made) {
-        const std::string path = file_name(name, std::remove_cvref_t<decltype(made)>::bytes_version);
-        if (!load(path).empty()) return;  // what was written once stays
-        const std::vector<std::byte> bytes = to_bytes(made);
-        std::ofstream file(path, std::ios::binary);
-        file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-        CHECK(file.good());
-    });
+    for_each_object([](const char* name, const auto& made) { write_golden(name, made); });
 }
 
 }  // namespace

@@ -199,7 +199,7 @@ class list_metrics {
         // Before the rest is allocated.
         expects_bytes(bad.size() == n && shown.size() == n * k && in.left() == 16 * n, "list_metrics",
                       "the payload does not hold the cells of its users");
-        list_metrics state(bad_below, n, k);
+        list_metrics state(without_room{}, n, k, bad_below);
         state.seen_ = seen;
         state.bad_ = std::move(bad);
         state.shown_ = std::move(shown);
@@ -216,8 +216,9 @@ class list_metrics {
     }
 
   private:
-    // Without room, for read().
-    list_metrics(double bad_below, std::size_t users, std::size_t categories) noexcept
+    // For read().
+    struct without_room {};
+    list_metrics(without_room, std::size_t users, std::size_t categories, double bad_below) noexcept
         : users_(users), categories_(categories), bad_below_(bad_below) {}
     static bool legal(std::uint64_t users, std::uint64_t categories) noexcept {
         return users >= 1 && categories >= 1 && users <= max_cells && categories <= max_cells / users;
