@@ -89,6 +89,8 @@ class histogram_binning {
     double value(std::size_t k) const noexcept { return values_[k]; }
     /// Lower edge of bin k, k = 0 .. bins().
     double edge(std::size_t k) const noexcept { return k < bins() ? bins_.lower(k) : 1.0; }
+    /// True when all bins are equally wide, so that the bin of a score is floor(score * bins()).
+    bool equal_width() const noexcept { return bins_.equal_width(); }
     counts seen() const noexcept { return seen_; }
 
     void write(byte_writer& out) const {

@@ -131,6 +131,15 @@ pooled_blocks<std::size_t> pool_binary(vector_view<const unsigned char> labels) 
     return runs.finish();
 }
 
+/// Slope of the line from `level` to `next` over a distance of `run` > 0, such that rounding in
+/// mul_add(distance, slope, level) does not carry a value past `next`.
+inline double line_slope(double run, double level, double next) noexcept {
+    const double rise = next - level;
+    double slope = rise / run;
+    while (std::fabs(simd::mul_add(run, slope, level) - level) > std::fabs(rise)) slope = std::nextafter(slope, 0.0);
+    return slope;
+}
+
 }  // namespace detail
 
 /// Least-squares non-decreasing fit to `values`, which stand in score order.
@@ -371,15 +380,9 @@ class isotonic {
         const double inf = std::numeric_limits<double>::infinity();
         segments_.assign(scores_.size() + 2 * first_step_, {inf, 0.0, 0.0});
         for (std::size_t i = 0; i < scores_.size(); ++i) {
-            double slope = 0.0;
-            if (i + 1 < scores_.size()) {
-                const double run = scores_[i + 1] - scores_[i], rise = levels_[i + 1] - levels_[i];
-                slope = rise / run;
-                // Rounding must not carry a value past the next knot.
-                while (std::fabs(levels_[i] + run * slope - levels_[i]) > std::fabs(rise)) {
-                    slope = std::nextafter(slope, 0.0);
-                }
-            }
+            const bool last = i + 1 == scores_.size();
+            const double slope =
+                last ? 0.0 : detail::line_slope(scores_[i + 1] - scores_[i], levels_[i], levels_[i + 1]);
             segments_[i] = {scores_[i], levels_[i], slope};
         }
     }
@@ -406,7 +409,7 @@ class isotonic {
         }
         for (std::size_t k = 0; k < n; ++k) {
             const segment& below = segments_[count[k] - 1];
-            const auto level = static_cast<T>(below.level + (inside[k] - below.score) * below.slope);
+            const auto level = static_cast<T>(simd::mul_add(inside[k] - below.score, below.slope, below.level));
             levels[k] = scores[k] == scores[k] ? level : scores[k];
         }
     }

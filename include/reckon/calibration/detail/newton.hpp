@@ -79,7 +79,7 @@ RECKON_INLINE V exp_of_negative(V x) noexcept {
     using simd::mul_add;
     constexpr T lowest = std::is_same_v<T, float> ? T(-86) : T(-707);
     const V clamped = maximum(V(lowest), x);
-    const V k = math::detail::nearest(clamped * V(T(1.44269504088896340736)));
+    const V k = math::detail::nearest_product(clamped, V(T(1.44269504088896340736)));
     const V r = mul_add(k, V(-C::ln2_low), mul_add(k, V(-C::ln2_high), clamped));
     const V p = mul_add(r * r, C::poly(r), r) + V(T(1));
     return p * math::detail::pow2(k);
