@@ -24,8 +24,8 @@ tolerance digamma_bound(double want) {
 TEST_CASE("special: closed forms") {
     CHECK(math::log_gamma(1.0) == 0.0);
     CHECK(math::log_gamma(2.0) == 0.0);
-    CHECK_NEAR(math::log_gamma(0.5), 0.57236494292470008707, ulp(6));  // ln sqrt(pi)
-    CHECK_NEAR(math::log_gamma(11.0), std::log(3628800.0), ulp(6));
+    CHECK_NEAR(math::log_gamma(0.5), 0.57236494292470008707, ulp(8));  // ln sqrt(pi)
+    CHECK_NEAR(math::log_gamma(11.0), std::log(3628800.0), ulp(8));
     CHECK_NEAR(math::digamma(1.0), -0.57721566490153286061, ulp(4));
     CHECK_NEAR(math::digamma(0.5), -1.9635100260214234794, ulp(4));
 }
@@ -35,7 +35,7 @@ TEST_CASE("special: against the oracle") {
     const auto &x = data["log_gamma.x"], &y = data["log_gamma.y"];
     for (std::size_t i = 0; i < x.size(); ++i) {
         CAPTURE(x[i]);
-        CHECK_NEAR(math::log_gamma(x[i]), y[i], ulp(6));
+        CHECK_NEAR(math::log_gamma(x[i]), y[i], ulp(8));
     }
     const auto &u = data["digamma.x"], &v = data["digamma.y"];
     for (std::size_t i = 0; i < u.size(); ++i) {

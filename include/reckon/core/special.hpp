@@ -12,7 +12,7 @@ namespace reckon::math {
 ///
 /// Cost      one logarithm and 8 to 27 multiply-adds; no state that threads share, unlike std::lgamma, which writes the
 ///           sign of Gamma to a global variable on many platforms.
-/// Numerics  at most 6 ULP; both zeros, at 1 and 2, are exact and keep the relative accuracy around them. inf for 0 and inf,
+/// Numerics  at most 8 ULP; both zeros, at 1 and 2, are exact and keep the relative accuracy around them. inf for 0 and inf,
 ///           NaN below 0 and for NaN.
 /// Source    Stirling's series from 10 on; the Taylor series at 2, sum_k (-1)^k (zeta(k) - 1) t^k / k, and the
 ///           recurrence Gamma(x + 1) = x Gamma(x) below.
