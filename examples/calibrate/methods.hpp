@@ -18,7 +18,10 @@
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
 #include "reckon/calibration/sir.hpp"
+#include "reckon/calibration/spline_calibration.hpp"
+#include "reckon/calibration/spline_logit.hpp"
 #include "reckon/calibration/temperature.hpp"
+#include "reckon/calibration/venn_abers.hpp"
 #include "reckon/core/bytes.hpp"
 #include "reckon/exec/pool.hpp"
 
@@ -110,7 +113,10 @@ inline const std::vector<method>& methods() {
     static const std::vector<method> all{
         of_either<platt, platt_options>("platt", "a logistic curve, two parameters"),
         of_either<temperature, temperature_options>("temperature", "log-odds times a factor"),
+        of_either<spline_logit, spline_logit_options>("spline_logit", "a logistic curve that bends"),
         plain<isotonic>("isotonic", "any monotone map, from many rows", true),
+        plain<venn_abers>("venn_abers", "two isotonic fits that bracket the truth", true),
+        plain<spline_calibration>("spline_calibration", "the slope of smoothed cumulative labels", true),
         plain<sir>("sir", "isotonic rates of 100 bins, joined by lines"),
         plain<histogram_binning>("histogram_binning", "the rate of each of 15 bins"),
         plain<global_ratio>("global_ratio", "one factor"),

@@ -324,7 +324,7 @@ TEST_CASE("to_json: parses, and every number reads back") {
         const auto v = json_parser::parse(to_json(c));
         common(v, "sir", "SIR ");
         CHECK(v.numbers.at("parameters.knot_scores") == c.knot_scores());
-        CHECK(v.numbers.at("parameters.knot_values") == c.knot_values());
+        CHECK(v.numbers.at("parameters.knot_levels") == c.knot_values());
     }
     {
         const auto c = fit(histogram_binning{});

@@ -82,6 +82,14 @@ void for_each_case(Visit&& visit) {
     visit("isotonic_empty", reckon::isotonic{}, order::kept, none);
     const reckon::isotonic falling({-3.0, 0.1, 0.1000000001, 2.5e10}, {0.9, 0.5, 0.4, 0.1});
     visit("isotonic_falling", falling, order::free, falling.knot_scores());
+    visit("spline_logit", fitted(reckon::spline_logit{}), order::free, none);
+    visit("spline_logit_raw", reckon::spline_logit({-3.0, -1.0, 2.5}, {-2.0, 1.0, 0.5}, score_kind::logit), order::free,
+          none);
+    const auto spline = fitted(reckon::spline_calibration{});
+    visit("spline", spline, order::free, spline.knot_scores());
+    const auto venn = fitted(reckon::venn_abers{});
+    visit("venn_abers", venn, order::kept, venn.knots());
+    visit("venn_abers_empty", reckon::venn_abers{}, order::kept, none);
     const auto sir = fitted(reckon::sir{});
     visit("sir", sir, order::kept, sir.knot_scores());
     const auto bins = fitted(reckon::histogram_binning{});

@@ -79,15 +79,11 @@ class spline_calibration {
 
     template <class T, class Isa = isa::native>
     T operator()(T score) const noexcept {
-        T level;
-        map_.map_block<1>(&score, &level, 1);
-        return level;
+        return map_.at(score);
     }
     template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
     void apply(const Policy& where, const In& scores, Out&& out) const {
-        detail::map_score_blocks(
-            "spline_calibration", where, scores, out,
-            [this]<std::size_t N, class T>(const T* from, T* to, std::size_t n) { map_.map_block<N>(from, to, n); });
+        map_.template apply<Isa>("spline_calibration", where, scores, out);
     }
 
     /// Corners of the polygon in ascending order of score; none for the identity.

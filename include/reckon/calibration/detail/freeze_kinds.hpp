@@ -2,11 +2,13 @@
 // it has one. A calibrator without a table is frozen from the steps of its apply().
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "reckon/calibration/calibrator.hpp"
@@ -17,7 +19,10 @@
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
 #include "reckon/calibration/sir.hpp"
+#include "reckon/calibration/spline_calibration.hpp"
+#include "reckon/calibration/spline_logit.hpp"
 #include "reckon/calibration/temperature.hpp"
+#include "reckon/calibration/venn_abers.hpp"
 #include "reckon/core/monoids.hpp"
 #include "reckon/version.hpp"
 
@@ -81,6 +86,15 @@ inline calibrator_notes describe(const platt& c) {
 inline calibrator_notes describe(const temperature& c) {
     return notes_on_logits("temperature", "p = 1 / (1 + exp(-beta f))", c.input_kind()).number("beta", c.beta());
 }
+inline calibrator_notes describe(const spline_logit& c) {
+    return notes_on_logits(
+               "spline_logit",
+               "p = 1 / (1 + exp(-spline(f))), spline the natural cubic spline through (knots, values), straight "
+               "outside",
+               c.input_kind())
+        .numbers("knots", c.knots())
+        .numbers("values", c.values());
+}
 inline calibrator_notes describe(const prior_shift& c) {
     const bool probability = c.input_kind() == score_kind::probability;
     return calibrator_notes("prior_shift", probability
@@ -94,41 +108,39 @@ inline calibrator_notes describe(const global_ratio& c) {
         .number("ratio", c.ratio());
 }
 
+// Calibrators with a table. table_of() returns what frozen_map() writes down.
+
+inline constexpr const char* words_on_lines =
+    "straight lines from each knot (score, level) to the next; outside the knots the level of the nearest; without "
+    "knots "
+    "the score moved into [0, 1]";
+inline constexpr const char* words_on_steps = "values[k], k = the number of cuts at or below the score";
+
 inline calibrator_notes describe(const isotonic& c) {
-    return calibrator_notes("isotonic",
-                            "straight lines from each knot (score, level) to the next; outside the knots the level of "
-                            "the nearest; without knots the score moved into [0, 1]")
+    return calibrator_notes("isotonic", words_on_lines)
         .numbers("knot_scores", c.knot_scores())
         .numbers("knot_levels", c.knot_levels());
 }
-inline line_table table_of(const isotonic& c) {
-    const auto& x = c.knot_scores();
-    const auto& y = c.knot_levels();
-    // A level of -0 keeps the sign of a zero.
-    if (x.empty()) return {.from = {0.0}, .level = {-0.0}, .slope = {1.0}};
-    line_table t{.lowest = x.front(), .highest = x.back(), .from = x, .level = y, .slope = {}};
-    for (std::size_t i = 0; i + 1 < x.size(); ++i) t.slope.push_back(line_slope(x[i + 1] - x[i], y[i], y[i + 1]));
-    t.slope.push_back(0.0);
-    return t;
+inline frozen_lines table_of(const isotonic& c) {
+    return frozen_lines::through(c.knot_scores(), c.knot_levels());
 }
 
 inline calibrator_notes describe(const sir& c) {
-    return calibrator_notes("sir",
-                            "straight lines from each knot (score, value) to the next, the score moved into [0, 1]")
+    return calibrator_notes("sir", words_on_lines)
         .numbers("knot_scores", c.knot_scores())
-        .numbers("knot_values", c.knot_values());
+        .numbers("knot_levels", c.knot_values());
 }
-inline line_table table_of(const sir& c) {
-    const auto& x = c.knot_scores();
-    const auto& y = c.knot_values();
-    line_table t;
-    for (std::size_t i = 0; i + 1 < x.size(); ++i) {
-        t.from.push_back(x[i]);
-        t.level.push_back(y[i]);
-        t.slope.push_back((y[i + 1] - y[i]) / (x[i + 1] - x[i]));
-        t.top.push_back(y[i + 1]);
-    }
-    return t;
+inline frozen_lines table_of(const sir& c) {
+    return frozen_lines::through(c.knot_scores(), c.knot_values());
+}
+
+inline calibrator_notes describe(const spline_calibration& c) {
+    return calibrator_notes("spline_calibration", words_on_lines)
+        .numbers("knot_scores", c.knot_scores())
+        .numbers("knot_levels", c.knot_levels());
+}
+inline frozen_lines table_of(const spline_calibration& c) {
+    return frozen_lines::through(c.knot_scores(), c.knot_levels());
 }
 
 inline calibrator_notes describe(const histogram_binning& c) {
@@ -140,18 +152,50 @@ inline calibrator_notes describe(const histogram_binning& c) {
     edges.push_back(1.0);
     return calibrator_notes(
                "histogram_binning",
-               "the value of the bin with edge[k] <= s < edge[k + 1], s = the score moved into [0, 1]; s = "
-               "1 belongs to the last bin")
+               "the value of the bin with edges[k] <= s < edges[k + 1], s = the score moved into [0, 1]; s "
+               "= 1 belongs to the last bin")
         .numbers("edges", edges)
         .numbers("values", values);
 }
-inline step_table table_of(const histogram_binning& c) {
-    step_table t;
+inline frozen_steps table_of(const histogram_binning& c) {
+    frozen_steps t;
     for (std::size_t k = 0; k < c.bins(); ++k) {
         t.values.push_back(c.value(k));
         if (k > 0 && !c.equal_width()) t.cuts.push_back(c.edge(k));
     }
     return t;
+}
+
+inline calibrator_notes describe(const venn_abers& c) {
+    const bool log_loss = c.point() == venn_abers_point::log_loss;
+    return calibrator_notes(
+               "venn_abers",
+               std::string("p = ") + (log_loss ? "p1 / (1 - p0 + p1)" : "p1 + p0^2 / 2 - p1^2 / 2") +
+                   ", p0 = lower[k], k = the number of knots at or below the score, p1 = upper[j], j = the "
+                   "number of knots below the score; without knots the score moved into [0, 1]")
+        .numbers("knots", c.knots())
+        .numbers("lower", c.lower())
+        .numbers("upper", c.upper());
+}
+// A knot has a value of its own, so it gives two cuts: itself, and the number after it.
+inline std::variant<frozen_lines, frozen_steps> table_of(const venn_abers& c) {
+    if (c.knots().empty()) return frozen_lines::through({}, {});
+    constexpr double inf = std::numeric_limits<double>::infinity();
+    frozen_steps t{{}, {c(-inf)}};
+    for (const double knot : c.knots()) {
+        for (const double cut : {knot, std::nextafter(knot, inf)}) {
+            if (!t.cuts.empty() && !(t.cuts.back() < cut)) {  // the neighbour of the knot before
+                t.cuts.pop_back();
+                t.values.pop_back();
+            }
+            t.cuts.push_back(cut);
+            t.values.push_back(c(cut));
+        }
+    }
+    return t;
+}
+inline std::string frozen_map(const std::variant<frozen_lines, frozen_steps>& table) {
+    return std::visit([](const auto& t) { return frozen_map(t); }, table);
 }
 
 template <class Isa, class C>

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "reckon/calibration/detail/freeze_trace.hpp"
+#include "reckon/calibration/detail/sorted_cuts.hpp"
 #include "reckon/core/lane.hpp"
 
 namespace reckon::detail {
@@ -52,15 +53,30 @@ inline bool is_cpp_name(std::string_view name) {
            taken.find(" " + std::string(name) + " ") == std::string_view::npos;
 }
 
-/// Straight lines in double: level + (p - from) * slope, at most top; p is the score moved into [lowest, highest].
-struct line_table {
+/// Straight lines in double: level + (p - from) * slope; p is the score moved into [lowest, highest].
+struct frozen_lines {
     double lowest = 0.0, highest = 1.0;
     std::vector<double> from, level, slope;
-    std::vector<double> top = {};  // none: no limit
+
+    /// Lines between knots. Without knots the score itself, moved into [0, 1].
+    static frozen_lines through(const std::vector<double>& scores, const std::vector<double>& levels) {
+        // A level of -0 keeps the sign of a zero.
+        if (scores.empty()) return {.from = {0.0}, .level = {-0.0}, .slope = {1.0}};
+        frozen_lines t{.lowest = scores.front(), .highest = scores.back(), .from = {}, .level = {}, .slope = {}};
+        const line_table table(scores, levels);
+        for (std::size_t i = 1; i < table.lines().size(); ++i) {
+            const auto& line = table.lines()[i];
+            t.from.push_back(line.x);
+            t.level.push_back(line.y);
+            t.slope.push_back(line.slope);
+        }
+        return t;
+    }
 };
 
-/// One value a bin; p is the score moved into [0, 1]. Without cuts the bins have equal width.
-struct step_table {
+/// One value more than cuts: a score has the value whose number is that of the cuts at or below it. Without cuts there are
+/// bins of equal width over [0, 1].
+struct frozen_steps {
     std::vector<double> cuts, values;
 };
 
@@ -281,38 +297,37 @@ inline std::string constant_size(const char* name, std::size_t size) {
 }
 
 /// Two functions `mapped`, for float and double.
-inline std::string frozen_map(const line_table& t) {
+inline constexpr const char* frozen_float = R"(inline float mapped(float score) noexcept {
+    return static_cast<float>(mapped(static_cast<double>(score)));
+}
+)";
+inline std::string frozen_map(const frozen_lines& t) {
     std::string text = frozen_search;
-    text += "\n// The line from score `from` on: level + (score - from) * slope" +
-            std::string(t.top.empty() ? "" : ", at most top") + ".\n" + constant_size("lines", t.from.size()) +
-            constant_array("from", t.from) + constant_array("level", t.level) + constant_array("slope", t.slope);
-    if (!t.top.empty()) text += constant_array("top", t.top);
+    text += "\n// The line from score `from` on: level + (score - from) * slope.\n" +
+            constant_size("lines", t.from.size()) + constant_array("from", t.from) + constant_array("level", t.level) +
+            constant_array("slope", t.slope);
     const bool fused = mul_add_is_fused<double, isa::scalar>();
-    const std::string line =
-        fused ? "::std::fma(p - from[i], slope[i], level[i])" : "apart((p - from[i]) * slope[i]) + level[i]";
     text += "\ninline double mapped(double score) noexcept {\n    const double p = most(" + literal(t.lowest) +
             ", least(" + literal(t.highest) +
             ", score));\n"
             "    const ::std::size_t i = count_up_to(from + 1, lines - 1, p);\n    return " +
-            (t.top.empty() ? line : "least(top[i], " + line + ")") + ";\n}\n";
-    return text +
-           "inline float mapped(float score) noexcept { return static_cast<float>(mapped(static_cast<double>(score))); "
-           "}\n";
+            (fused ? "::std::fma(p - from[i], slope[i], level[i])" : "apart((p - from[i]) * slope[i]) + level[i]") +
+            ";\n}\n";
+    return text + frozen_float;
 }
-inline std::string frozen_map(const step_table& t) {
+inline std::string frozen_map(const frozen_steps& t) {
     const bool equal_width = t.cuts.empty();
     std::string text = equal_width ? "\n" : std::string(frozen_search) + "\n" + constant_array("cuts", t.cuts);
-    text += constant_size("bins", t.values.size()) + constant_array("value", t.values);
-    text +=
-        "\ninline double mapped(double score) noexcept {\n    if (!(score == score)) return score;\n"
-        "    const double p = most(0.0, least(1.0, score));\n";
-    text += equal_width ? "    const ::std::size_t i = static_cast<::std::size_t>(p * " +
-                              literal(static_cast<double>(t.values.size())) +
-                              ");\n    return value[i < bins ? i : bins - 1];\n}\n"
-                        : "    return value[count_up_to(cuts, bins - 1, p)];\n}\n";
-    return text +
-           "inline float mapped(float score) noexcept { return static_cast<float>(mapped(static_cast<double>(score))); "
-           "}\n";
+    text += constant_size("bins", t.values.size()) + constant_array("value", t.values) +
+            "\ninline double mapped(double score) noexcept {\n    if (!(score == score)) return score;\n";
+    if (equal_width) {
+        text += "    const double p = most(0.0, least(1.0, score)) * " + literal(static_cast<double>(t.values.size())) +
+                ";\n    const ::std::size_t i = static_cast<::std::size_t>(p);\n"
+                "    return value[i < bins ? i : bins - 1];\n}\n";
+    } else {
+        text += "    return value[count_up_to(cuts, bins - 1, score)];\n}\n";
+    }
+    return text + frozen_float;
 }
 template <class Isa, class C>
 std::string frozen_curve(const C& c, const char* kind) {

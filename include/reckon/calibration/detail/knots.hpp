@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "reckon/calibration/calibrator.hpp"
+#include "reckon/calibration/detail/sorted_cuts.hpp"
 #include "reckon/core/sort.hpp"
 
 namespace reckon::detail {
@@ -108,7 +109,7 @@ class polygon {
     polygon() = default;
     polygon(std::vector<double> scores, std::vector<double> levels)
         : scores_(std::move(scores)), levels_(std::move(levels)) {
-        index_knots();
+        if (!scores_.empty()) lines_ = line_table(scores_, levels_);
     }
 
     const std::vector<double>& scores() const noexcept { return scores_; }
@@ -123,58 +124,26 @@ class polygon {
         return knot_score_fault(scores);
     }
 
-    /// Levels of n <= N scores; NaN at NaN.
-    template <std::size_t N, class T>
-    RECKON_INLINE void map_block(const T* scores, T* levels, std::size_t n) const noexcept {
-        if (levels_.empty()) {
-            for (std::size_t k = 0; k < n; ++k) levels[k] = (std::clamp)(scores[k], T(0), T(1));  // NaN passes
-            return;
-        }
-        const double lowest = scores_.front(), highest = scores_.back();
-        double inside[N];
-        std::size_t count[N];
-        for (std::size_t k = 0; k < n; ++k) {
-            const auto score = static_cast<double>(scores[k]);
-            inside[k] = score > lowest ? (score < highest ? score : highest) : lowest;  // NaN: lowest
-        }
-        cells_.count_up_to(inside, count, n, [this](std::size_t i) { return segments_[i].score; });
-        for (std::size_t k = 0; k < n; ++k) {
-            const segment& below = segments_[count[k] - 1];
-            const auto level = static_cast<T>(below.level + (inside[k] - below.score) * below.slope);
-            levels[k] = scores[k] == scores[k] ? level : scores[k];
-        }
+    /// NaN at NaN.
+    template <class T>
+    RECKON_INLINE T at(T score) const noexcept {
+        return levels_.empty() ? identity(score) : lines_.at(score);
+    }
+    template <class Isa, exec::policy Policy, vector_like In, vector_like Out>
+    void apply(const char* kernel, const Policy& where, const In& scores, Out& out) const {
+        if (!levels_.empty()) return lines_.template apply<Isa>(kernel, where, scores, out);
+        map_each_score<Isa>(kernel, where, scores, out, [](auto score) { return identity(score); });
     }
 
   private:
-    struct segment {
-        double score;
-        double level;
-        double slope;
-    };
-
-    void index_knots() {
-        cells_.build(scores_);
-        const double inf = std::numeric_limits<double>::infinity();
-        segments_.assign(scores_.size() + cells_.padding(), {inf, 0.0, 0.0});
-        for (std::size_t i = 0; i < scores_.size(); ++i) {
-            double slope = 0.0;
-            if (i + 1 < scores_.size()) {
-                const double run = scores_[i + 1] - scores_[i], rise = levels_[i + 1] - levels_[i];
-                slope = rise / run;
-                // Rounding must not carry a value past the next knot.
-                while (std::fabs(levels_[i] + run * slope - levels_[i]) > std::fabs(rise)) {
-                    slope = std::nextafter(slope, 0.0);
-                }
-            }
-            segments_[i] = {scores_[i], levels_[i], slope};
-        }
+    template <class T>
+    RECKON_INLINE static T identity(T score) noexcept {
+        return (std::clamp)(score, T(0), T(1));  // NaN passes
     }
 
     std::vector<double> scores_;
     std::vector<double> levels_;
-    // Derived from the knots.
-    std::vector<segment> segments_;
-    knot_cells cells_;
+    line_table lines_;  // the knots arranged for apply()
 };
 
 }  // namespace reckon::detail
