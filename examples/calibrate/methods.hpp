@@ -10,8 +10,11 @@
 #include <utility>
 #include <vector>
 
+#include "reckon/calibration/beta_calibration.hpp"
 #include "reckon/calibration/calibrator.hpp"
 #include "reckon/calibration/freeze.hpp"
+#include "reckon/calibration/gamma_scaling.hpp"
+#include "reckon/calibration/gaussian_scaling.hpp"
 #include "reckon/calibration/global_ratio.hpp"
 #include "reckon/calibration/histogram_binning.hpp"
 #include "reckon/calibration/isotonic.hpp"
@@ -113,6 +116,10 @@ inline const std::vector<method>& methods() {
     static const std::vector<method> all{
         of_either<platt, platt_options>("platt", "a logistic curve, two parameters"),
         of_either<temperature, temperature_options>("temperature", "log-odds times a factor"),
+        of_either<beta_calibration, beta_calibration_options>("beta_calibration", "a logistic curve in two logarithms"),
+        plain<gaussian_scaling>("gaussian_scaling", "scores of each class are normal", true),
+        plain<gamma_scaling>("gamma_scaling", "scores of each class follow a gamma distribution; positive scores",
+                             true),
         of_either<spline_logit, spline_logit_options>("spline_logit", "a logistic curve that bends"),
         plain<isotonic>("isotonic", "any monotone map, from many rows", true),
         plain<venn_abers>("venn_abers", "two isotonic fits that bracket the truth", true),

@@ -3,7 +3,7 @@
 //   freeze --write FOLDER                  writes a header for each case, and all.cpp, which exports them
 //   freeze --compare LIBRARY...            compares all.cpp, compiled into shared libraries, with this build's library
 //
-//   --full                                 every float; without it 64 neighbours in each of 1 / 1024 of the places
+//   --full                                 every float; without it 64 neighbours in each of 1 / 4096 of the places
 //   --part K                               one K-th of the slice (for libraries built without optimisation)
 //   --case NAME                            that case alone
 //
@@ -82,6 +82,13 @@ void for_each_case(Visit&& visit) {
     visit("isotonic_empty", reckon::isotonic{}, order::kept, none);
     const reckon::isotonic falling({-3.0, 0.1, 0.1000000001, 2.5e10}, {0.9, 0.5, 0.4, 0.1});
     visit("isotonic_falling", falling, order::free, falling.knot_scores());
+    visit("beta", fitted(reckon::beta_calibration{}), order::kept_within_rounding, none);
+    visit("beta_logit", reckon::beta_calibration(0.7, 1.3, -0.2, score_kind::logit), order::kept_within_rounding, none);
+    const reckon::gaussian_scaling gaussian(0.4, 1.7, -0.3, -2.0, 4.5, 0.2);
+    visit("gaussian", gaussian, order::kept_within_rounding,
+          {gaussian.lowest(), gaussian.centre(), gaussian.highest()});
+    const auto gamma = fitted(reckon::gamma_scaling{});
+    visit("gamma", gamma, order::kept_within_rounding, {gamma.lowest(), gamma.centre(), gamma.highest()});
     visit("spline_logit", fitted(reckon::spline_logit{}), order::free, none);
     visit("spline_logit_raw", reckon::spline_logit({-3.0, -1.0, 2.5}, {-2.0, 1.0, 0.5}, score_kind::logit), order::free,
           none);
@@ -188,7 +195,7 @@ std::uint64_t visit_floats(const settings& s, const std::vector<double>& landmar
         flush();
         if (s.full) block.push_back(last);
     };
-    const std::uint64_t stride = s.full ? run_length : run_length * 1024 * s.part;
+    const std::uint64_t stride = s.full ? run_length : run_length * 4096 * s.part;
     std::uint64_t turn = 0;
     for (std::uint64_t first = 0; first < std::uint64_t{1} << 32; first += stride) {
         // Another place in each stretch, so that the runs meet every pattern of low bits.

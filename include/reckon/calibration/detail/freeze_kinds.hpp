@@ -11,8 +11,11 @@
 #include <variant>
 #include <vector>
 
+#include "reckon/calibration/beta_calibration.hpp"
 #include "reckon/calibration/calibrator.hpp"
 #include "reckon/calibration/detail/freeze_text.hpp"
+#include "reckon/calibration/gamma_scaling.hpp"
+#include "reckon/calibration/gaussian_scaling.hpp"
 #include "reckon/calibration/global_ratio.hpp"
 #include "reckon/calibration/histogram_binning.hpp"
 #include "reckon/calibration/isotonic.hpp"
@@ -85,6 +88,41 @@ inline calibrator_notes describe(const platt& c) {
 }
 inline calibrator_notes describe(const temperature& c) {
     return notes_on_logits("temperature", "p = 1 / (1 + exp(-beta f))", c.input_kind()).number("beta", c.beta());
+}
+inline calibrator_notes describe(const beta_calibration& c) {
+    const bool probability = c.input_kind() == score_kind::probability;
+    const std::string least = decimal(-least_beta_log);
+    return calibrator_notes(
+               "beta_calibration",
+               "p = 1 / (1 + exp(-(a l - b m + c))), l = log(s), m = log(1 - s), neither below -" + least +
+                   (probability ? ", s = the score moved into [0, 1]"
+                                : ", s = 1 / (1 + exp(-f)), f = the score moved into [-" + least + ", " + least + "]"))
+        .word("input", probability ? "probability" : "logit")
+        .number("a", c.a())
+        .number("b", c.b())
+        .number("c", c.c());
+}
+inline calibrator_notes describe(const gaussian_scaling& c) {
+    return calibrator_notes("gaussian_scaling",
+                            "p = 1 / (1 + exp(-(a d^2 + centre_slope d + intercept))), d = s - centre, s = the score "
+                            "moved into [lowest, highest]")
+        .number("a", c.a())
+        .number("centre_slope", c.centre_slope())
+        .number("intercept", c.intercept())
+        .number("centre", c.centre())
+        .number("lowest", c.lowest())
+        .number("highest", c.highest());
+}
+inline calibrator_notes describe(const gamma_scaling& c) {
+    return calibrator_notes("gamma_scaling",
+                            "p = 1 / (1 + exp(-(a log(s / centre) + b (s - centre) + intercept))), s = the score moved "
+                            "into [lowest, highest]")
+        .number("a", c.a())
+        .number("b", c.b())
+        .number("intercept", c.intercept())
+        .number("centre", c.centre())
+        .number("lowest", c.lowest())
+        .number("highest", c.highest());
 }
 inline calibrator_notes describe(const spline_logit& c) {
     return notes_on_logits(
