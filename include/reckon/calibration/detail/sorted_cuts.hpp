@@ -22,7 +22,7 @@ namespace reckon::detail {
 /// How many of a sorted list of numbers are at most x, found without a branch on the data.
 ///
 /// Cuts      non-decreasing, no NaN.
-/// Cost      a table of 4096 cells or fewer, of equal width in the ordered bits of float says how many cuts lie in earlier
+/// Cost      a table of 4096 cells or fewer, of equal width in the ordered bits of float, says how many cuts lie in earlier
 ///           cells; the cuts of a cell are searched by halving. A column takes these steps in blocks, whose loads
 ///           overlap.
 /// Numerics  exact for float and double. A float is compared as an integer with the cuts rounded up to float, which
@@ -33,7 +33,9 @@ class sorted_cuts {
     static constexpr std::size_t block = 64;
 
     sorted_cuts() = default;
-    explicit sorted_cuts(std::vector<double> cuts) : cuts_(std::move(cuts)) { index(); }
+    explicit sorted_cuts(std::vector<double> cuts) : cuts_(std::move(cuts)), size_(cuts_.size()) { index(); }
+
+    vector_view<const double> cuts() const noexcept { return {cuts_.data(), size_}; }
 
     /// Any count for NaN.
     template <class T>
@@ -117,6 +119,7 @@ class sorted_cuts {
     static constexpr int max_cell_bits = 12;
 
     std::vector<double> cuts_;
+    std::size_t size_ = 0;
     std::vector<std::uint32_t> keys_;
     std::vector<std::uint32_t> cells_ = std::vector<std::uint32_t>(1, 0);
     std::uint32_t lowest_ = 0;
@@ -168,7 +171,33 @@ class step_table {
         map_by_cuts<Isa>(kernel, where, cuts_, scores, out,
                          [values = values_.data()](auto score, std::size_t bin) { return pick(values, score, bin); });
     }
+    vector_view<const double> cuts() const noexcept { return cuts_.cuts(); }
     const std::vector<double>& values() const noexcept { return values_; }
+
+    /// What is wrong with a table of probabilities, or null.
+    static const char* fault(const std::vector<double>& cuts, const std::vector<double>& values) noexcept {
+        if (values.size() != cuts.size() + 1) return "one value more than cuts is needed";
+        if (values.size() >= (std::uint64_t{1} << 32)) return "fewer than 2^32 values are possible";
+        for (std::size_t i = 0; i < cuts.size(); ++i) {
+            if (!std::isfinite(cuts[i])) return "cuts must be finite";
+            if (i > 0 && !(cuts[i - 1] < cuts[i])) return "cuts must increase";
+        }
+        for (const double value : values) {
+            if (!(0.0 <= value && value <= 1.0)) return "values must be in [0, 1]";
+        }
+        return nullptr;
+    }
+    void write(byte_writer& out) const {
+        out.put_array(cuts());
+        out.put_array(values_);
+    }
+    static step_table read(byte_reader& in, const char* kernel) {
+        auto cuts = in.get_array<double>();
+        auto values = in.get_array<double>(cuts.size() + 1);
+        const char* const wrong = fault(cuts, values);
+        expects_bytes(wrong == nullptr, kernel, wrong == nullptr ? "" : wrong);
+        return {std::move(cuts), std::move(values)};
+    }
 
   private:
     template <class T>
