@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "reckon/calibration/bbq.hpp"
 #include "reckon/calibration/beta_calibration.hpp"
 #include "reckon/calibration/calibrator.hpp"
 #include "reckon/calibration/freeze.hpp"
@@ -20,6 +21,7 @@
 #include "reckon/calibration/isotonic.hpp"
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
+#include "reckon/calibration/scaling_binning.hpp"
 #include "reckon/calibration/sir.hpp"
 #include "reckon/calibration/spline_calibration.hpp"
 #include "reckon/calibration/spline_logit.hpp"
@@ -93,6 +95,11 @@ std::unique_ptr<model> fit(const host& where, const columns& rows) {
         C::fit(where, rows.scores, rows.labels, rows.weights, Options{.input = rows.kind}...));
 }
 
+inline std::unique_ptr<model> fit_scaling_binning(const host& where, const columns& rows) {
+    return std::make_unique<model_of<reckon::scaling_binning>>(
+        reckon::scaling_binning::fit(where, rows.scores, rows.labels, rows.weights, {.scaler = {.input = rows.kind}}));
+}
+
 }  // namespace detail
 
 /// A calibrator of probabilities, or of whatever numbers when it takes them as they come.
@@ -126,6 +133,9 @@ inline const std::vector<method>& methods() {
         plain<spline_calibration>("spline_calibration", "the slope of smoothed cumulative labels", true),
         plain<sir>("sir", "isotonic rates of 100 bins, joined by lines"),
         plain<histogram_binning>("histogram_binning", "the rate of each of 15 bins"),
+        {"scaling_binning", "a logistic curve in 15 steps", scaling_binning::bytes_kind, true,
+         reckon_examples::detail::fit_scaling_binning, reckon_examples::detail::read<scaling_binning>},
+        plain<bbq>("bbq", "an average of many histograms"),
         plain<global_ratio>("global_ratio", "one factor"),
         read_only<prior_shift>("prior_shift", "undoes the sampling of negatives"),
     };

@@ -1,5 +1,5 @@
 # Freezes calibrators, compiles the headers alone with several compilers and flags, and compares their results with the
-# library's.
+# library's. The first compiler also compiles without optimisation.
 #
 #   cmake -DPROGRAM=... -DFOLDER=... "-DCOMPILERS=g++;clang++" [-DARGS=--full] -P freeze.cmake
 file(REMOVE_RECURSE "${FOLDER}")
@@ -11,7 +11,11 @@ set(plain_flags -O2)
 set(fused_flags -O3 -march=native -ffp-contract=fast)
 foreach(compiler IN LISTS COMPILERS)
     get_filename_component(name "${compiler}" NAME)
-    foreach(kind slow plain fused)
+    set(kinds plain fused)
+    if(NOT slow)
+        list(PREPEND kinds slow)
+    endif()
+    foreach(kind IN LISTS kinds)
         set(library "${FOLDER}/${name}-${kind}.so")
         execute_process(
             COMMAND "${compiler}" -std=c++17 ${${kind}_flags} -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror

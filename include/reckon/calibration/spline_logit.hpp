@@ -229,7 +229,7 @@ class spline_logit {
         std::vector<double> values;
         for (const double knot : at) {
             double x[Varying];
-            values.push_back(std::clamp(model.log_odds(knot, x), -most_value, most_value));
+            values.push_back(std::clamp(model.log_odds(knot, knot, x), -most_value, most_value));
         }
         fitted.knots_ = at;
         fitted.values_ = std::move(values);

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "reckon/calibration/bbq.hpp"
 #include "reckon/calibration/beta_calibration.hpp"
 #include "reckon/calibration/calibrator.hpp"
 #include "reckon/calibration/detail/freeze_text.hpp"
@@ -21,6 +22,7 @@
 #include "reckon/calibration/isotonic.hpp"
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
+#include "reckon/calibration/scaling_binning.hpp"
 #include "reckon/calibration/sir.hpp"
 #include "reckon/calibration/spline_calibration.hpp"
 #include "reckon/calibration/spline_logit.hpp"
@@ -202,6 +204,26 @@ inline frozen_steps table_of(const histogram_binning& c) {
         if (k > 0 && !c.equal_width()) t.cuts.push_back(c.edge(k));
     }
     return t;
+}
+
+inline std::vector<double> as_vector(vector_view<const double> numbers) {
+    return {numbers.begin(), numbers.end()};
+}
+inline calibrator_notes describe(const bbq& c) {
+    return calibrator_notes("bbq", words_on_steps).numbers("cuts", as_vector(c.cuts())).numbers("values", c.values());
+}
+inline frozen_steps table_of(const bbq& c) {
+    return {as_vector(c.cuts()), c.values()};
+}
+inline calibrator_notes describe(const scaling_binning& c) {
+    return calibrator_notes("scaling_binning", words_on_steps)
+        .number("slope", c.curve().slope())
+        .number("intercept", c.curve().intercept())
+        .numbers("cuts", as_vector(c.cuts()))
+        .numbers("values", c.values());
+}
+inline frozen_steps table_of(const scaling_binning& c) {
+    return {as_vector(c.cuts()), c.values()};
 }
 
 inline calibrator_notes describe(const venn_abers& c) {
