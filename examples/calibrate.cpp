@@ -104,8 +104,9 @@ int fit(args& options) {
     const std::string hint = outside ? "; some scores lie outside [0, 1]: log-odds need --logits" : "";
     if (seen.accepted == 0) s.fail("none of the " + std::to_string(s.size()) + " rows can be used" + hint);
     const auto bytes = fitted->bytes();
+    const std::string source = header.empty() ? "" : fitted->header(function);  // refuses a bad name
     write_file(out, reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    if (!header.empty()) write_file(header, fitted->header(function));
+    if (!header.empty()) write_file(header, source);
     if (!json.empty()) write_file(json, fitted->json());
     std::cout << out << ": " << name << " fitted on " << seen.accepted << " rows, " << seen.rejected << " left out"
               << hint << ", " << bytes.size() << " bytes\n";

@@ -19,6 +19,7 @@
 #include "reckon/calibration/global_ratio.hpp"
 #include "reckon/calibration/histogram_binning.hpp"
 #include "reckon/calibration/isotonic.hpp"
+#include "reckon/calibration/piecewise_linear.hpp"
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
 #include "reckon/calibration/scaling_binning.hpp"
@@ -128,6 +129,7 @@ inline const std::vector<method>& methods() {
         plain<gamma_scaling>("gamma_scaling", "scores of each class follow a gamma distribution; positive scores",
                              true),
         of_either<spline_logit, spline_logit_options>("spline_logit", "a logistic curve that bends"),
+        of_either<piecewise_linear, piecewise_linear_options>("piecewise_linear", "lines in log-odds, never falling"),
         plain<isotonic>("isotonic", "any monotone map, from many rows", true),
         plain<venn_abers>("venn_abers", "two isotonic fits that bracket the truth", true),
         plain<spline_calibration>("spline_calibration", "the slope of smoothed cumulative labels", true),

@@ -3,8 +3,8 @@
 //   freeze --write FOLDER                  writes a header for each case, and all.cpp, which exports them
 //   freeze --compare LIBRARY...            compares all.cpp, compiled into shared libraries, with this build's library
 //
-//   --full                                 every float; without it 64 neighbours in each of 1 / 4096 of the places
-//   --part K                               one K-th of the slice (for libraries built without optimisation)
+//   --full                                 every float; without it 64 neighbours in each of 1 / 1024 of the places
+//   --part K                               one K-th of the slice (for slow libraries)
 //   --case NAME                            that case alone
 //
 // It also checks that no result is below that of the float before, where a method promises it, and a number of
@@ -88,6 +88,11 @@ void for_each_case(Visit&& visit) {
     visit("spline_logit", fitted(reckon::spline_logit{}), order::free, none);
     visit("spline_logit_raw", reckon::spline_logit({-3.0, -1.0, 2.5}, {-2.0, 1.0, 0.5}, score_kind::logit), order::free,
           none);
+    const auto lines = fitted(reckon::piecewise_linear{});
+    visit("piecewise_linear", lines, order::kept_within_one, none);
+    visit("piecewise_linear_logit",
+          reckon::piecewise_linear::fit(exec::serial, rows.logits, y, {}, {.input = score_kind::logit}),
+          order::kept_within_one, none);
     const auto spline = fitted(reckon::spline_calibration{});
     visit("spline", spline, order::free, spline.knot_scores());
     const auto venn = fitted(reckon::venn_abers{});
@@ -197,7 +202,7 @@ std::uint64_t visit_floats(const settings& s, const std::vector<double>& landmar
         flush();
         if (s.full) block.push_back(last);
     };
-    const std::uint64_t stride = s.full ? run_length : run_length * 4096 * s.part;
+    const std::uint64_t stride = s.full ? run_length : run_length * 1024 * s.part;
     std::uint64_t turn = 0;
     for (std::uint64_t first = 0; first < std::uint64_t{1} << 32; first += stride) {
         // Another place in each stretch, so that the runs meet every pattern of low bits.

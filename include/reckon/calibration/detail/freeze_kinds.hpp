@@ -20,6 +20,7 @@
 #include "reckon/calibration/global_ratio.hpp"
 #include "reckon/calibration/histogram_binning.hpp"
 #include "reckon/calibration/isotonic.hpp"
+#include "reckon/calibration/piecewise_linear.hpp"
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
 #include "reckon/calibration/scaling_binning.hpp"
@@ -183,6 +184,18 @@ inline frozen_lines table_of(const spline_calibration& c) {
     return frozen_lines::through(c.knot_scores(), c.knot_levels());
 }
 
+inline calibrator_notes describe(const piecewise_linear& c) {
+    return notes_on_logits("piecewise_linear",
+                           "p = 1 / (1 + exp(-g)), g on the straight lines from each knot (f, level) to the next, the "
+                           "outer lines going on",
+                           c.input_kind())
+        .numbers("knots", c.knots())
+        .numbers("levels", c.levels());
+}
+inline frozen_logit_lines table_of(const piecewise_linear& c) {
+    return {c.input_kind(), frozen_lines::through(c.knots(), c.levels(), beyond_ends::straight)};
+}
+
 inline calibrator_notes describe(const histogram_binning& c) {
     std::vector<double> edges, values;
     for (std::size_t k = 0; k < c.bins(); ++k) {
@@ -278,7 +291,9 @@ std::string frozen_header(const C& c, const std::string& name, const std::string
 
 )" + "namespace " +
             space + " {\nnamespace " + parts + " {\n" + frozen_helpers;
-    if constexpr (requires { table_of(c); }) {
+    if constexpr (requires { table_of(c).input; }) {
+        text += frozen_logit_map<Isa>(table_of(c), notes.kind().c_str());
+    } else if constexpr (requires { table_of(c); }) {
         text += frozen_map(table_of(c));
     } else {
         text += frozen_curve<Isa>(c, notes.kind().c_str());

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "reckon/calibration/calibrator.hpp"
 #include "reckon/calibration/detail/freeze_trace.hpp"
 #include "reckon/calibration/detail/sorted_cuts.hpp"
 #include "reckon/core/lane.hpp"
@@ -59,19 +60,25 @@ struct frozen_lines {
     std::vector<double> from, level, slope;
 
     /// Lines between knots. Without knots the score itself, moved into [0, 1].
-    static frozen_lines through(const std::vector<double>& scores, const std::vector<double>& levels) {
+    static frozen_lines through(const std::vector<double>& scores, const std::vector<double>& levels,
+                                beyond_ends ends = beyond_ends::level) {
         // A level of -0 keeps the sign of a zero.
         if (scores.empty()) return {.from = {0.0}, .level = {-0.0}, .slope = {1.0}};
-        frozen_lines t{.lowest = scores.front(), .highest = scores.back(), .from = {}, .level = {}, .slope = {}};
-        const line_table table(scores, levels);
-        for (std::size_t i = 1; i < table.lines().size(); ++i) {
-            const auto& line = table.lines()[i];
+        const line_table table(scores, levels, ends);
+        frozen_lines t{.lowest = table.lowest(), .highest = table.highest(), .from = {}, .level = {}, .slope = {}};
+        for (const auto& line : table.lines()) {
             t.from.push_back(line.x);
             t.level.push_back(line.y);
             t.slope.push_back(line.slope);
         }
         return t;
     }
+};
+
+/// Lines over log-odds, which give log-odds.
+struct frozen_logit_lines {
+    score_kind input;
+    frozen_lines lines;
 };
 
 /// One value more than cuts: a score has the value whose number is that of the cuts at or below it. Without cuts there are
@@ -303,9 +310,10 @@ inline constexpr const char* frozen_float = R"(inline float mapped(float score) 
 )";
 inline std::string frozen_map(const frozen_lines& t) {
     std::string text = frozen_search;
-    text += "\n// The line from score `from` on: level + (score - from) * slope.\n" +
-            constant_size("lines", t.from.size()) + constant_array("from", t.from) + constant_array("level", t.level) +
-            constant_array("slope", t.slope);
+    text +=
+        "\n// The line from score `from` on: level + (score - from) * slope. The first is the one below all others.\n" +
+        constant_size("lines", t.from.size()) + constant_array("from", t.from) + constant_array("level", t.level) +
+        constant_array("slope", t.slope);
     const bool fused = mul_add_is_fused<double, isa::scalar>();
     text += "\ninline double mapped(double score) noexcept {\n    const double p = most(" + literal(t.lowest) +
             ", least(" + literal(t.highest) +
@@ -330,11 +338,34 @@ inline std::string frozen_map(const frozen_steps& t) {
     return text + frozen_float;
 }
 template <class Isa, class C>
-std::string frozen_curve(const C& c, const char* kind) {
+std::string frozen_curve(const C& c, const char* kind, const std::string& name = "mapped") {
     const auto single = trace_apply<float>(c, kind);
     const auto twice = trace_apply<double>(c, kind);
-    return "\n" + step_writer<float>(single, mul_add_is_fused<float, Isa>()).function("mapped") +
-           step_writer<double>(twice, mul_add_is_fused<double, Isa>()).function("mapped");
+    return "\n" + step_writer<float>(single, mul_add_is_fused<float, Isa>()).function(name) +
+           step_writer<double>(twice, mul_add_is_fused<double, Isa>()).function(name);
+}
+
+/// A map over packs that is no calibrator.
+template <class Body>
+struct pack_map {
+    Body body;
+    template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
+    void apply(const Policy& where, const In& scores, Out&& out) const {
+        map_scores<Isa>("freeze", where, scores, out, body);
+    }
+};
+template <class Isa>
+std::string frozen_logit_map(const frozen_logit_lines& t, const char* kind) {
+    const pack_map before{[input = t.input](auto score) { return score_as_logit(score, input); }};
+    const pack_map after{[](auto eta) { return math::sigmoid(eta); }};
+    std::string text = frozen_curve<Isa>(before, kind, "log_odds") + frozen_curve<Isa>(after, kind, "sigmoid");
+    std::string lines = frozen_map(t.lines);
+    for (std::size_t at = 0; (at = lines.find("mapped", at)) != std::string::npos;) lines.replace(at, 6, "line");
+    text += lines;
+    for (const std::string type : {"float", "double"}) {
+        text += "inline " + type + " mapped(" + type + " score) noexcept { return sigmoid(line(log_odds(score))); }\n";
+    }
+    return text;
 }
 
 }  // namespace reckon::detail

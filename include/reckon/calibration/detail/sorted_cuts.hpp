@@ -265,6 +265,8 @@ class line_table {
     /// y + (score - x) slope, the score moved between the ends of the polygon. First the line below all points, then the
     /// one from each point on.
     const std::vector<line>& lines() const noexcept { return lines_; }
+    double lowest() const noexcept { return lowest_; }
+    double highest() const noexcept { return highest_; }
 
   private:
     template <class T>
