@@ -354,6 +354,8 @@ struct pack_map {
         map_scores<Isa>("freeze", where, scores, out, body);
     }
 };
+template <class Body>
+pack_map(Body) -> pack_map<Body>;  // for clang 14
 template <class Isa>
 std::string frozen_logit_map(const frozen_logit_lines& t, const char* kind) {
     const pack_map before{[input = t.input](auto score) { return score_as_logit(score, input); }};

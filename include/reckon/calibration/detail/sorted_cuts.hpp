@@ -87,7 +87,7 @@ class sorted_cuts {
         lowest_ = keys_.front() - 1;
         highest_ = keys_.back();
         for (std::uint32_t& key : keys_) key -= lowest_;
-        const int width = std::bit_width(highest_ - lowest_);
+        const auto width = static_cast<int>(std::bit_width(highest_ - lowest_));
         // The smallest table with the fewest steps.
         std::uint32_t best = std::numeric_limits<std::uint32_t>::max();
         const int size_bits = static_cast<int>(std::bit_width(cuts_.size()));
