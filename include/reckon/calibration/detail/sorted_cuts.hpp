@@ -22,9 +22,9 @@ namespace reckon::detail {
 /// How many of a sorted list of numbers are at most x, found without a branch on the data.
 ///
 /// Cuts      non-decreasing, no NaN.
-/// Cost      a table of 4096 cells or fewer, of equal width in the ordered bits of float, says how many cuts lie in earlier
-///           cells; the cuts of a cell are searched by halving. A column takes these steps in blocks, whose loads
-///           overlap.
+/// Cost      a table of 4096 cells or fewer, of equal width in the ordered bits of float, says how many cuts lie in
+///           earlier cells; the cuts of a cell are searched by halving. A column takes these steps in blocks, whose
+///           loads overlap.
 /// Numerics  exact for float and double. A float is compared as an integer with the cuts rounded up to float, which
 ///           decides as the cuts themselves do.
 class sorted_cuts {
@@ -102,9 +102,9 @@ class sorted_cuts {
             if (shift == 0) break;
         }
         first_step_ = std::bit_floor(fill_cells(cell_shift_));
-        // Past the last cut, rows that no score reaches: the search need not look where the cuts end.
+        // Past the last cut, rows that no score reaches, not even infinity: the search need not look where the cuts end.
         keys_.resize(keys_.size() + 2 * first_step_, std::numeric_limits<std::uint32_t>::max());
-        cuts_.resize(cuts_.size() + 2 * first_step_, std::numeric_limits<double>::infinity());
+        cuts_.resize(cuts_.size() + 2 * first_step_, std::numeric_limits<double>::quiet_NaN());
     }
     // cells_[c]: how many cuts lie in cells before c. Returns the most that share a cell.
     std::uint32_t fill_cells(int shift) {
