@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "reckon/calibration/calibrator.hpp"
+#include "reckon/calibration/detail/sorted_cuts.hpp"
 #include "reckon/core/batch.hpp"
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/isa.hpp"
@@ -156,9 +157,17 @@ void isotonic_regression(const V& values, Out&& fitted, const W& weights = {}) {
     expects(w.empty() || w.size() == n, "isotonic_regression", n, " values but ", w.size(), " weights");
     detail::pooled_blocks<std::size_t> blocks;
     const auto pool_values = [&] {
-        for (std::size_t i = 0; i < n; ++i) {
-            const double weight = w.empty() ? 1.0 : static_cast<double>(w[i]);
-            blocks.push({weight * static_cast<double>(y[i]), weight, i, i});
+        // Values that do not rise share a block whatever stands before them, so each run of them is pushed as one.
+        for (std::size_t i = 0; i < n;) {
+            double weight = w.empty() ? 1.0 : static_cast<double>(w[i]);
+            detail::pooled_block<std::size_t> run{weight * static_cast<double>(y[i]), weight, i, i};
+            for (++i; i < n && y[i] <= y[i - 1]; ++i) {
+                weight = w.empty() ? 1.0 : static_cast<double>(w[i]);
+                run.sum += weight * static_cast<double>(y[i]);
+                run.weight += weight;
+                run.last = i;
+            }
+            blocks.push(run);
         }
     };
     if constexpr (std::is_same_v<value, unsigned char>) {
@@ -188,8 +197,8 @@ struct isotonic_options {
 /// Cost      fit: float scores with 0/1 labels and no weights are counted by value when few are distinct, else partitioned
 ///           and pooled bucket by bucket; otherwise a radix sort. All on one thread. apply: a table look-up and a few comparisons a score.
 /// Numerics  equal scores are pooled first. Scores outside the fitted range get the value at its end. NaN score in, NaN
-///           out. The fit counts and skips scores that are NaN or beyond float, labels outside [0, 1], negative or infinite weights;
-///           weight 0 contributes nothing. A fit to nothing is the identity on [0, 1].
+///           out. The fit counts and skips scores that are NaN or beyond float, labels outside [0, 1],
+///           negative or infinite weights; weight 0 contributes nothing. A fit to nothing is the identity on [0, 1].
 /// Source    Zadrozny and Elkan 2002; interpolation between the first and last score of each block as in scikit-learn.
 class isotonic {
   public:
@@ -224,20 +233,12 @@ class isotonic {
 
     template <std::floating_point T, class Isa = isa::native>
     T operator()(T score) const noexcept {
-        T level;
-        map_block<1>(&score, &level, 1);
-        return level;
+        return levels_.empty() ? identity(score) : lines_.at(score);
     }
     template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
     void apply(const Policy& where, const In& scores, Out&& out) const {
-        const auto from = input(scores);
-        const auto to = detail::output_like("isotonic", scores, out);
-        exec::map_parts(where, from.size(), [&](std::size_t first, std::size_t count) {
-            constexpr std::size_t block = 16;
-            for (std::size_t i = first; i < first + count; i += block) {
-                this->template map_block<block>(from.data() + i, to.data() + i, (std::min)(block, first + count - i));
-            }
-        });
+        if (!levels_.empty()) return lines_.template apply<Isa>("isotonic", where, scores, out);
+        detail::map_each_score<Isa>("isotonic", where, scores, out, [](auto score) { return identity(score); });
     }
 
     /// Knots in ascending order of score: a block has one or two, at its first and last score.
@@ -350,90 +351,19 @@ class isotonic {
         return model;
     }
 
-    // Cells of equal width in ordered bits of float; rounding to float is monotone, so a knot never lies in a later
-    // cell than a score above it.
-    RECKON_INLINE std::size_t cell(double score) const noexcept {
-        const std::uint32_t key = ordered_bits(static_cast<float>(score));
-        return key <= lowest_ ? 0 : (std::min)(std::size_t{key - lowest_} >> cell_shift_, last_cell_);
-    }
-
-    // cells_[c] knots lie in cells before c.
     void index_knots() {
-        cells_.clear();
-        if (scores_.empty()) return;
-        lowest_ = ordered_bits(static_cast<float>(scores_.front()));
-        const std::uint32_t range = ordered_bits(static_cast<float>(scores_.back())) - lowest_;
-        const int cell_bits = (std::min)(static_cast<int>(std::bit_width(scores_.size())) + 3, 12);
-        cell_shift_ = (std::max)(static_cast<int>(std::bit_width(range)) - cell_bits, 0);
-        last_cell_ = std::size_t{range} >> cell_shift_;
-        cells_.assign(last_cell_ + 2, 0);
-        for (const double score : scores_) ++cells_[cell(score) + 1];
-        std::uint32_t most = 0;
-        for (std::size_t c = 1; c < cells_.size(); ++c) {
-            most = (std::max)(most, cells_[c]);
-            cells_[c] += cells_[c - 1];
-        }
-        first_step_ = std::bit_floor(most);
-        // Past the last knot, rows that no score reaches: the search need not look where the knots end.
-        const double inf = std::numeric_limits<double>::infinity();
-        segments_.assign(scores_.size() + 2 * first_step_, {inf, 0.0, 0.0});
-        for (std::size_t i = 0; i < scores_.size(); ++i) {
-            double slope = 0.0;
-            if (i + 1 < scores_.size()) {
-                const double run = scores_[i + 1] - scores_[i], rise = levels_[i + 1] - levels_[i];
-                slope = rise / run;
-                // Rounding must not carry a value past the next knot.
-                while (std::fabs(levels_[i] + run * slope - levels_[i]) > std::fabs(rise)) {
-                    slope = std::nextafter(slope, 0.0);
-                }
-            }
-            segments_[i] = {scores_[i], levels_[i], slope};
-        }
+        if (!scores_.empty()) lines_ = detail::line_table(scores_, levels_);
     }
-
-    // Levels of n <= N scores. The scores of a block take each step of the search together, so that its loads overlap.
-    template <std::size_t N, class T>
-    RECKON_INLINE void map_block(const T* scores, T* levels, std::size_t n) const noexcept {
-        if (levels_.empty()) {
-            for (std::size_t k = 0; k < n; ++k) levels[k] = (std::clamp)(scores[k], T(0), T(1));  // NaN passes
-            return;
-        }
-        const double lowest = scores_.front(), highest = scores_.back();
-        double inside[N];
-        std::size_t count[N];  // of the knots at or below the score: those of earlier cells, then a search in its own
-        for (std::size_t k = 0; k < n; ++k) {
-            const auto score = static_cast<double>(scores[k]);
-            inside[k] = score > lowest ? (score < highest ? score : highest) : lowest;  // NaN: lowest
-            count[k] = cells_[cell(inside[k])];
-        }
-        for (std::size_t step = first_step_; step > 0; step /= 2) {
-            for (std::size_t k = 0; k < n; ++k) {
-                count[k] += step * static_cast<std::size_t>(segments_[count[k] + step - 1].score <= inside[k]);
-            }
-        }
-        for (std::size_t k = 0; k < n; ++k) {
-            const segment& below = segments_[count[k] - 1];
-            const auto level = static_cast<T>(below.level + (inside[k] - below.score) * below.slope);
-            levels[k] = scores[k] == scores[k] ? level : scores[k];
-        }
+    // What a fit to nothing gives.
+    template <class T>
+    RECKON_INLINE static T identity(T score) noexcept {
+        return (std::clamp)(score, T(0), T(1));  // NaN passes
     }
-
-    struct segment {
-        double score;
-        double level;
-        double slope;
-    };
 
     std::vector<double> scores_;
     std::vector<double> levels_;
     counts seen_;
-    // Derived from the knots for apply().
-    std::vector<segment> segments_;
-    std::vector<std::uint32_t> cells_;
-    std::uint32_t lowest_ = 0;
-    int cell_shift_ = 0;
-    std::size_t last_cell_ = 0;
-    std::size_t first_step_ = 0;
+    detail::line_table lines_;  // the knots arranged for apply()
 };
 
 }  // namespace reckon

@@ -113,6 +113,15 @@ RECKON_HD RECKON_INLINE V nearest(V x) noexcept {
     return (x + V(magic)) - V(magic);
 }
 
+// Nearest integer of x * factor, in the same range. One mul_add, so that it does not depend on the compiler whether the
+// product is rounded.
+template <class V>
+RECKON_HD RECKON_INLINE V nearest_product(V x, V factor) noexcept {
+    using T = lane_t<V>;
+    constexpr T magic = T(1.5) * T(typename simd::float_format<T>::bits(1) << simd::float_format<T>::mantissa_bits);
+    return mul_add(x, factor, V(magic)) - V(magic);
+}
+
 // x = 2^exponent * (1 + fraction), 1 + fraction in [sqrt(1/2), sqrt 2), for positive normal x.
 template <class V>
 struct split_log {
@@ -164,7 +173,7 @@ RECKON_HD RECKON_INLINE V exp(V x) noexcept {
     using C = exp_constants<T>;
     // The constant comes first: minimum and maximum return the second operand for NaN.
     const V clamped = maximum(V(C::lowest), minimum(V(C::highest), x));
-    const V k = nearest(clamped * V(T(1.44269504088896340736)));
+    const V k = nearest_product(clamped, V(T(1.44269504088896340736)));
     const V r = mul_add(k, V(-C::ln2_low), mul_add(k, V(-C::ln2_high), clamped));
     const V p = mul_add(r * r, C::poly(r), r) + V(T(1));
     // Two factors, so that neither leaves the normal range when the result is denormal or about to overflow.
