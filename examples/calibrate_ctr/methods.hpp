@@ -16,6 +16,7 @@
 #include "reckon/calibration/global_ratio.hpp"
 #include "reckon/calibration/histogram_binning.hpp"
 #include "reckon/calibration/isotonic.hpp"
+#include "reckon/calibration/model_selection.hpp"
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
 #include "reckon/calibration/sir.hpp"
@@ -42,6 +43,28 @@ std::vector<float> calibrate_scores(const host& where, const scored_log& log) {
     std::vector<float> out(log.test.rows());
     Calibrator::fit(where, log.calibration.p, log.calibration.y).apply(where, log.test.p, out);
     return out;
+}
+
+/// The calibrators over scores alone, from the simplest to the most flexible.
+template <class Use>
+auto with_score_candidates(Use&& use) {
+    using namespace reckon;
+    return use(unchanged_candidate("raw"), candidate<global_ratio>("global ratio"),
+               candidate<temperature>("temperature"), candidate<platt>("Platt"), candidate<sir>("SIR"),
+               candidate<histogram_binning>("histogram, 15 bins"), candidate<isotonic>("isotonic"));
+}
+
+/// The one that cross-validation on the calibration rows chooses, by index and name.
+struct score_choice {
+    std::size_t index = 0;
+    std::string name;
+};
+inline score_choice choose_by_scores(const host& where, const log_part& learn) {
+    return with_score_candidates([&](const auto&... candidates) {
+        const auto result =
+            reckon::cross_validate(where, learn.p, learn.y, reckon::none{}, {.stratify = true}, candidates...);
+        return score_choice{result.chosen, result.candidates[result.chosen].name};
+    });
 }
 
 /// ConfCalib on all fields.
@@ -182,9 +205,10 @@ inline reckon::correction_kind fitting_form(const std::vector<float>& p) {
                                                               : reckon::correction_kind::ratio;
 }
 
-/// Every row of the table, in order. `form` is how ConfCalib corrects, `selected` the options that tuned() chose.
+/// Every row of the table, in order. `form` is how ConfCalib corrects, `selected` the options that tuned() chose,
+/// `by_scores` what choose_by_scores() chose.
 inline std::vector<method> all_methods(const scored_log& log, reckon::correction_kind form,
-                                       const reckon::confcalib_options& selected) {
+                                       const reckon::confcalib_options& selected, const score_choice& by_scores) {
     using namespace reckon;
     std::vector<method> out;
     const auto add = [&](std::string name, method_group group, auto predict) {
@@ -207,6 +231,14 @@ inline std::vector<method> all_methods(const scored_log& log, reckon::correction
     scores_only("isotonic", calibrate_scores<isotonic>);
     scores_only("histogram, 15 bins", calibrate_scores<histogram_binning>);
     scores_only("SIR", calibrate_scores<sir>);
+    add("cross-validated: " + by_scores.name, method_group::score_only,
+        [index = by_scores.index](const host& where, const scored_log& l) {
+            std::vector<float> p(l.test.rows());
+            with_score_candidates([&](const auto&... candidates) {
+                apply_candidate(where, index, l.calibration.p, l.calibration.y, none{}, l.test.p, p, candidates...);
+            });
+            return p;
+        });
 
     for (std::size_t f = 0; f < log.fields.size(); ++f)
         add("full: " + log.fields[f], method_group::replacement, [f, form](const host& where, const scored_log& l) {
