@@ -7,12 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
+#include <functional>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "reckon/calibration/calibrator.hpp"
+#include "reckon/calibration/detail/knots.hpp"
 #include "reckon/core/batch.hpp"
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/isa.hpp"
@@ -200,11 +201,10 @@ class isotonic {
     /// From knots: scores strictly increasing, levels monotone in [0, 1].
     ///
     /// Throws    std::invalid_argument for other knots, or when the lengths differ.
-    isotonic(std::vector<double> scores, std::vector<double> levels)
-        : scores_(std::move(scores)), levels_(std::move(levels)) {
-        const char* fault = knot_fault();
+    isotonic(std::vector<double> scores, std::vector<double> levels) {
+        const char* const fault = knot_fault(scores, levels);
         expects(fault == nullptr, "isotonic", fault == nullptr ? "" : fault);
-        index_knots();
+        map_ = detail::polygon(std::move(scores), std::move(levels));
     }
 
     template <exec::policy Policy, vector_like P, vector_like Y, class W = none, class Isa = isa::native>
@@ -225,71 +225,64 @@ class isotonic {
     template <std::floating_point T, class Isa = isa::native>
     T operator()(T score) const noexcept {
         T level;
-        map_block<1>(&score, &level, 1);
+        map_.map_block<1>(&score, &level, 1);
         return level;
     }
     template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
     void apply(const Policy& where, const In& scores, Out&& out) const {
-        const auto from = input(scores);
-        const auto to = detail::output_like("isotonic", scores, out);
-        exec::map_parts(where, from.size(), [&](std::size_t first, std::size_t count) {
-            constexpr std::size_t block = 16;
-            for (std::size_t i = first; i < first + count; i += block) {
-                this->template map_block<block>(from.data() + i, to.data() + i, (std::min)(block, first + count - i));
-            }
-        });
+        detail::map_score_blocks(
+            "isotonic", where, scores, out,
+            [this]<std::size_t N, class T>(const T* from, T* to, std::size_t n) { map_.map_block<N>(from, to, n); });
     }
 
     /// Knots in ascending order of score: a block has one or two, at its first and last score.
-    const std::vector<double>& knot_scores() const noexcept { return scores_; }
-    const std::vector<double>& knot_levels() const noexcept { return levels_; }
+    const std::vector<double>& knot_scores() const noexcept { return map_.scores(); }
+    const std::vector<double>& knot_levels() const noexcept { return map_.levels(); }
     counts seen() const noexcept { return seen_; }
 
     void write(byte_writer& out) const {
         out.put(seen_.accepted);
         out.put(seen_.rejected);
-        out.put_array(scores_);
-        out.put_array(levels_);
+        out.put_array(knot_scores());
+        out.put_array(knot_levels());
     }
     static isotonic read(byte_reader& in) {
         isotonic model;
         model.seen_.accepted = in.get<std::uint64_t>();
         model.seen_.rejected = in.get<std::uint64_t>();
-        model.scores_ = in.get_array<double>();
-        model.levels_ = in.get_array<double>(model.scores_.size());
-        const char* fault = model.knot_fault();
+        auto scores = in.get_array<double>();
+        auto levels = in.get_array<double>(scores.size());
+        const char* const fault = knot_fault(scores, levels);
         expects_bytes(fault == nullptr, "isotonic", fault == nullptr ? "" : fault);
-        model.index_knots();
+        model.map_ = detail::polygon(std::move(scores), std::move(levels));
         return model;
     }
 
   private:
-    const char* knot_fault() const noexcept {
-        if (scores_.size() != levels_.size()) return "as many scores as levels are needed";
-        if (scores_.size() >= (std::uint64_t{1} << 32)) return "fewer than 2^32 knots are possible";
-        bool rises = true, falls = true;
-        for (std::size_t i = 0; i < scores_.size(); ++i) {
-            if (!in_range(scores_[i])) return "knot scores must be finite floats";
-            if (!(levels_[i] >= 0.0 && levels_[i] <= 1.0)) return "knot levels must be in [0, 1]";
-            if (i == 0) continue;
-            if (!(scores_[i - 1] < scores_[i])) return "knot scores must increase";
-            rises &= levels_[i - 1] <= levels_[i];
-            falls &= levels_[i - 1] >= levels_[i];
+    // Knots on their way into a model.
+    struct knot_list {
+        std::vector<double> scores, levels;
+
+        void add_block(double first, double last, double level) {
+            scores.push_back(first);
+            levels.push_back(level);
+            if (last == first) return;
+            scores.push_back(last);
+            levels.push_back(level);
         }
-        return rises || falls ? nullptr : "knot levels must be monotone";
-    }
+        isotonic model(const counts& seen) && {
+            isotonic fitted;
+            fitted.map_ = detail::polygon(std::move(scores), std::move(levels));
+            fitted.seen_ = seen;
+            return fitted;
+        }
+    };
 
-    // Finite as a float: differences of two such scores do not overflow.
-    static bool in_range(double score) noexcept {
-        return std::fabs(score) <= static_cast<double>((std::numeric_limits<float>::max)());
-    }
-
-    void add_block(double first, double last, double level) {
-        scores_.push_back(first);
-        levels_.push_back(level);
-        if (last == first) return;
-        scores_.push_back(last);
-        levels_.push_back(level);
+    static const char* knot_fault(const std::vector<double>& scores, const std::vector<double>& levels) noexcept {
+        if (const char* const fault = detail::polygon::fault(scores, levels)) return fault;
+        const bool monotone = std::is_sorted(levels.begin(), levels.end()) ||
+                              std::is_sorted(levels.begin(), levels.end(), std::greater<>());
+        return monotone ? nullptr : "knot levels must be monotone";
     }
 
     template <class Isa, class Y>
@@ -304,21 +297,19 @@ class isotonic {
                 (items[i] & 1u) == 0 ? runs.ones(1, key, key) : runs.zeros(1, key, key);
             }
         });
-        isotonic model;
-        model.seen_.accepted = scores.size();
+        knot_list knots;
         runs.finish().for_each([&](const auto& block) {
-            model.add_block(static_cast<double>(from_ordered_bits<float>(block.first)),
+            knots.add_block(static_cast<double>(from_ordered_bits<float>(block.first)),
                             static_cast<double>(from_ordered_bits<float>(block.last)), block.sum / block.weight);
         });
-        model.index_knots();
-        return model;
+        return std::move(knots).model({scores.size(), 0});
     }
 
     template <class Isa, class P, class Y, class W>
     static isotonic fit_general(const scored<P, Y, W>& batch, const isotonic_options& options) {
         const double sign = options.increasing ? 1.0 : -1.0;
         const auto order = ascending_order<Isa>(batch.scores);
-        isotonic model;
+        counts seen;
         detail::pooled_blocks<double> blocks;
         for (std::size_t i = 0; i < order.size();) {
             const double score = batch.score(order[i]);
@@ -327,8 +318,8 @@ class isotonic {
             do {
                 const std::size_t row = order[i];
                 const double y = batch.label(row), w = batch.weight(row);
-                const bool ok = in_range(score) && y >= 0.0 && y <= 1.0 && w >= 0.0 && std::isfinite(w);
-                model.seen_.absorb(ok);
+                const bool ok = detail::is_knot_score(score) && y >= 0.0 && y <= 1.0 && w >= 0.0 && std::isfinite(w);
+                seen.absorb(ok);
                 if (ok) {
                     sum += sign * w * y;
                     weight += w;
@@ -337,96 +328,14 @@ class isotonic {
             } while (i < order.size() && batch.score(order[i]) == score);
             if (weight > 0.0) blocks.push({sum, weight, score, score});
         }
+        knot_list knots;
         blocks.for_each(
-            [&](const auto& block) { model.add_block(block.first, block.last, sign * block.sum / block.weight); });
-        model.index_knots();
-        return model;
+            [&](const auto& block) { knots.add_block(block.first, block.last, sign * block.sum / block.weight); });
+        return std::move(knots).model(seen);
     }
 
-    // Cells of equal width in ordered bits of float; rounding to float is monotone, so a knot never lies in a later
-    // cell than a score above it.
-    RECKON_INLINE std::size_t cell(double score) const noexcept {
-        const std::uint32_t key = ordered_bits(static_cast<float>(score));
-        return key <= lowest_ ? 0 : (std::min)(std::size_t{key - lowest_} >> cell_shift_, last_cell_);
-    }
-
-    // cells_[c] knots lie in cells before c.
-    void index_knots() {
-        cells_.clear();
-        if (scores_.empty()) return;
-        lowest_ = ordered_bits(static_cast<float>(scores_.front()));
-        const std::uint32_t range = ordered_bits(static_cast<float>(scores_.back())) - lowest_;
-        const int cell_bits = (std::min)(static_cast<int>(std::bit_width(scores_.size())) + 3, 12);
-        cell_shift_ = (std::max)(static_cast<int>(std::bit_width(range)) - cell_bits, 0);
-        last_cell_ = std::size_t{range} >> cell_shift_;
-        cells_.assign(last_cell_ + 2, 0);
-        for (const double score : scores_) ++cells_[cell(score) + 1];
-        std::uint32_t most = 0;
-        for (std::size_t c = 1; c < cells_.size(); ++c) {
-            most = (std::max)(most, cells_[c]);
-            cells_[c] += cells_[c - 1];
-        }
-        first_step_ = std::bit_floor(most);
-        // Past the last knot, rows that no score reaches: the search need not look where the knots end.
-        const double inf = std::numeric_limits<double>::infinity();
-        segments_.assign(scores_.size() + 2 * first_step_, {inf, 0.0, 0.0});
-        for (std::size_t i = 0; i < scores_.size(); ++i) {
-            double slope = 0.0;
-            if (i + 1 < scores_.size()) {
-                const double run = scores_[i + 1] - scores_[i], rise = levels_[i + 1] - levels_[i];
-                slope = rise / run;
-                // Rounding must not carry a value past the next knot.
-                while (std::fabs(levels_[i] + run * slope - levels_[i]) > std::fabs(rise)) {
-                    slope = std::nextafter(slope, 0.0);
-                }
-            }
-            segments_[i] = {scores_[i], levels_[i], slope};
-        }
-    }
-
-    // Levels of n <= N scores. The scores of a block take each step of the search together, so that its loads overlap.
-    template <std::size_t N, class T>
-    RECKON_INLINE void map_block(const T* scores, T* levels, std::size_t n) const noexcept {
-        if (levels_.empty()) {
-            for (std::size_t k = 0; k < n; ++k) levels[k] = (std::clamp)(scores[k], T(0), T(1));  // NaN passes
-            return;
-        }
-        const double lowest = scores_.front(), highest = scores_.back();
-        double inside[N];
-        std::size_t count[N];  // of the knots at or below the score: those of earlier cells, then a search in its own
-        for (std::size_t k = 0; k < n; ++k) {
-            const auto score = static_cast<double>(scores[k]);
-            inside[k] = score > lowest ? (score < highest ? score : highest) : lowest;  // NaN: lowest
-            count[k] = cells_[cell(inside[k])];
-        }
-        for (std::size_t step = first_step_; step > 0; step /= 2) {
-            for (std::size_t k = 0; k < n; ++k) {
-                count[k] += step * static_cast<std::size_t>(segments_[count[k] + step - 1].score <= inside[k]);
-            }
-        }
-        for (std::size_t k = 0; k < n; ++k) {
-            const segment& below = segments_[count[k] - 1];
-            const auto level = static_cast<T>(below.level + (inside[k] - below.score) * below.slope);
-            levels[k] = scores[k] == scores[k] ? level : scores[k];
-        }
-    }
-
-    struct segment {
-        double score;
-        double level;
-        double slope;
-    };
-
-    std::vector<double> scores_;
-    std::vector<double> levels_;
+    detail::polygon map_;
     counts seen_;
-    // Derived from the knots for apply().
-    std::vector<segment> segments_;
-    std::vector<std::uint32_t> cells_;
-    std::uint32_t lowest_ = 0;
-    int cell_shift_ = 0;
-    std::size_t last_cell_ = 0;
-    std::size_t first_step_ = 0;
 };
 
 }  // namespace reckon
