@@ -20,7 +20,10 @@
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
 #include "reckon/calibration/sir.hpp"
+#include "reckon/calibration/spline_calibration.hpp"
+#include "reckon/calibration/spline_logit.hpp"
 #include "reckon/calibration/temperature.hpp"
+#include "reckon/calibration/venn_abers.hpp"
 #include "reckon/exec/policies.hpp"
 #include "reckon/exec/pool.hpp"
 #include "reckon/metrics/log_loss.hpp"
@@ -50,8 +53,10 @@ template <class Use>
 auto with_score_candidates(Use&& use) {
     using namespace reckon;
     return use(unchanged_candidate("raw"), candidate<global_ratio>("global ratio"),
-               candidate<temperature>("temperature"), candidate<platt>("Platt"), candidate<sir>("SIR"),
-               candidate<histogram_binning>("histogram, 15 bins"), candidate<isotonic>("isotonic"));
+               candidate<temperature>("temperature"), candidate<platt>("Platt"),
+               candidate<spline_logit>("spline in log-odds"), candidate<sir>("SIR"),
+               candidate<histogram_binning>("histogram, 15 bins"), candidate<spline_calibration>("spline"),
+               candidate<venn_abers>("Venn-Abers"), candidate<isotonic>("isotonic"));
 }
 
 /// The one that cross-validation on the calibration rows chooses, by index and name.
@@ -231,6 +236,9 @@ inline std::vector<method> all_methods(const scored_log& log, reckon::correction
     scores_only("isotonic", calibrate_scores<isotonic>);
     scores_only("histogram, 15 bins", calibrate_scores<histogram_binning>);
     scores_only("SIR", calibrate_scores<sir>);
+    scores_only("Venn-Abers", calibrate_scores<venn_abers>);
+    scores_only("spline", calibrate_scores<spline_calibration>);
+    scores_only("spline in log-odds", calibrate_scores<spline_logit>);
     add("cross-validated: " + by_scores.name, method_group::score_only,
         [index = by_scores.index](const host& where, const scored_log& l) {
             std::vector<float> p(l.test.rows());
