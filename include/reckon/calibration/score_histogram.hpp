@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "reckon/calibration/calibrator.hpp"
+#include "reckon/calibration/detail/rows.hpp"
 #include "reckon/core/batch.hpp"
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/expects.hpp"
@@ -276,6 +277,9 @@ class score_histogram {
         for (score_cell& cell : cells_) cell.scale(factor);
     }
 
+    template <class Isa, class P, class Y, class W, class Count>
+    void take_rows(const scored<P, Y, W>& rows, Count count) noexcept;
+
     // Cells of n scores; any legal one for a score that is not usable.
     template <class T>
     RECKON_INLINE void locate(const T* scores, std::size_t n, std::uint32_t* at) const noexcept {
@@ -301,12 +305,12 @@ class score_histogram {
         const auto first = static_cast<std::uint32_t>(std::bit_cast<bits>(least) >> shift);
         for (std::size_t i = 0; i < n; ++i) {
             const T p = scores[i];
-            const bool upper_half = p >= T(0.5);
-            const T outer = upper_half ? T(1) - p : p;
-            // A NaN becomes the least.
-            const T inside = outer > least ? (outer < most ? outer : most) : least;
+            const T outer = simd::minimum(T(1) - p, p);
+            // A NaN becomes one of the ends. No branch on the score anywhere.
+            const T inside = simd::minimum(simd::maximum(outer, least), most);
             const auto k = static_cast<std::uint32_t>(std::bit_cast<bits>(inside) >> shift) - first;
-            at[i] = upper_half ? last - k : k;
+            const std::uint32_t mirrored = p >= T(0.5) ? ~std::uint32_t{0} : std::uint32_t{0};
+            at[i] = (k ^ mirrored) + (mirrored & (last + 1));  // last - k above 1/2
         }
     }
 
@@ -319,40 +323,67 @@ class score_histogram {
 
 template <class P, class Y, class W, class Isa>
 void score_histogram::absorb(const scored<P, Y, W>& rows) noexcept {
+    // A constant count lets the compiler take several rows at a time.
     constexpr std::size_t block = 256;
-    const double least = input_ == score_kind::probability ? 0.0 : -double{(std::numeric_limits<float>::max)()};
-    const double most = input_ == score_kind::probability ? 1.0 : double{(std::numeric_limits<float>::max)()};
-    std::uint32_t at[block];
-    score_cell* const cells = cells_.data();
-    std::size_t good = 0;
-    for (std::size_t first = 0; first < rows.size(); first += block) {
-        const std::size_t count = (std::min)(block, rows.size() - first);
-        // A constant count lets the compiler take several scores at a time.
-        if (count == block) {
-            locate(rows.scores.data() + first, block, at);
-        } else {
-            locate(rows.scores.data() + first, count, at);
-        }
-        const auto take = [&](auto weight_of) {
-            for (std::size_t i = 0; i < count; ++i) {
-                const double f = rows.score(first + i), y = rows.label(first + i), w = weight_of(first + i);
-                // Comparisons without branches; all are false for NaN. A bad row adds nothing, wherever it goes.
-                const bool ok = static_cast<bool>(int(f >= least) & int(f <= most) & int(y >= 0) & int(y <= 1) &
-                                                  int(w >= 0) & int(w <= (std::numeric_limits<double>::max)()));
-                const double fk = simd::select(ok, f, 0.0), yk = simd::select(ok, y, 0.0);
-                const double wk = simd::select(ok, w, 0.0);
-                cells[at[i]].add({wk, wk * fk, wk * yk, wk * wk});
-                good += ok;
-            }
-        };
-        if (rows.weights.empty()) {
-            take([](std::size_t) { return 1.0; });
-        } else {
-            take([&](std::size_t i) { return static_cast<double>(rows.weights[i]); });
-        }
+    std::size_t first = 0;
+    for (; first + block <= rows.size(); first += block) {
+        take_rows<Isa>(rows.slice(first, block), std::integral_constant<std::size_t, block>{});
     }
-    seen_.accepted += good;
-    seen_.rejected += rows.size() - good;
+    if (first < rows.size()) take_rows<Isa>(rows.slice(first, rows.size() - first), rows.size() - first);
+}
+
+// At most 256 rows; Count is their number or a constant of that value.
+template <class Isa, class P, class Y, class W, class Count>
+RECKON_INLINE void score_histogram::take_rows(const scored<P, Y, W>& rows, Count count) noexcept {
+    constexpr std::size_t block = 256;
+    const auto beyond = static_cast<P>((std::numeric_limits<float>::max)());
+    const P least = input_ == score_kind::probability ? P(0) : -beyond;
+    const P most = input_ == score_kind::probability ? P(1) : beyond;
+    // Labels and weights as numbers that convert fast; doubles keep their digits.
+    using label = std::conditional_t<std::is_same_v<Y, double>, double, P>;
+    using weight = std::conditional_t<std::is_same_v<W, double>, double, P>;
+    label label_buffer[block];
+    weight weight_buffer[block];
+    const P* const f = rows.scores.data();
+    const label* const y = detail::as_lanes(rows.labels, 0, count, label_buffer);
+    const bool weighted = !rows.weights.empty();
+    const weight* const w = weighted ? detail::as_lanes(rows.weights, 0, count, weight_buffer) : nullptr;
+
+    std::uint32_t at[block];
+    locate(f, count, at);
+    std::int32_t good = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        good += int(least <= f[i]) & int(f[i] <= most) & int(label(0) <= y[i]) & int(y[i] <= label(1));
+    }
+    if (weighted) {
+        std::int32_t legal = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            legal += int(weight(0) <= w[i]) & int(w[i] <= (std::numeric_limits<weight>::max)());
+        }
+        // Either way not all rows are good.
+        if (legal < good) good = legal;
+    }
+    score_cell* const cells = cells_.data();
+    const auto add = [&](std::size_t i, double wi) {
+        const double fi = static_cast<double>(f[i]), yi = static_cast<double>(y[i]);
+        cells[at[i]].add({wi, wi * fi, wi * yi, wi * wi});
+    };
+    if (static_cast<std::size_t>(good) == count) {
+        if (weighted) {
+            for (std::size_t i = 0; i < count; ++i) add(i, static_cast<double>(w[i]));
+        } else {
+            for (std::size_t i = 0; i < count; ++i) add(i, 1.0);
+        }
+        seen_.accepted += count;
+        return;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        const double wi = weighted ? static_cast<double>(w[i]) : 1.0;
+        const bool ok = least <= f[i] && f[i] <= most && label(0) <= y[i] && y[i] <= label(1) && 0 <= wi &&
+                        wi <= (std::numeric_limits<double>::max)();
+        seen_.absorb(ok);
+        if (ok) add(i, wi);
+    }
 }
 
 inline score_columns score_histogram::slices(std::size_t rows) const {
