@@ -63,22 +63,54 @@ RECKON_INLINE void for_each_pack(const Batch& rows, std::size_t first, std::size
     }
 }
 
-/// Raw rows on their way into a fit; the summary writes their log-odds to `logits` unless that is empty.
+/// Rows with a second number beside the score, for maps of two columns that cost too much to be made in every pass.
+template <std::floating_point P, class Y, class W>
+struct paired : scored<P, Y, W> {
+    vector_view<const P> seconds;
+
+    constexpr paired() noexcept = default;
+    constexpr paired(const scored<P, Y, W>& rows, vector_view<const P> second) noexcept
+        : scored<P, Y, W>(rows), seconds(second) {}
+    constexpr paired slice(std::size_t first, std::size_t count) const noexcept {
+        return {scored<P, Y, W>::slice(first, count), seconds.slice(first, count)};
+    }
+};
+
+/// What a fit makes of a score: which scores are legal, and the columns it works on. This one is the score's log-odds.
+struct logit_column {
+    static constexpr bool paired = false;
+    template <class T>
+    static constexpr T least(score_kind kind) noexcept {
+        return kind == score_kind::probability ? T(0) : -(std::numeric_limits<T>::max)();
+    }
+    template <class T>
+    static constexpr T most(score_kind kind) noexcept {
+        return kind == score_kind::probability ? T(1) : (std::numeric_limits<T>::max)();
+    }
+    template <class V>
+    static RECKON_INLINE void split(V score, score_kind, V& first, V&) noexcept {
+        first = clipped_logit(score);
+    }
+};
+
+/// Raw rows on their way into a fit; the summary writes their columns to `logits` and `seconds` unless these are empty.
 template <class P, class Y, class W>
 struct raw_rows {
     scored<P, Y, W> rows;
     vector_view<P> logits;
+    vector_view<P> seconds = {};
 
     std::size_t size() const noexcept { return rows.size(); }
     raw_rows slice(std::size_t first, std::size_t count) const noexcept {
-        return {rows.slice(first, count), logits.slice(first, count)};
+        return {rows.slice(first, count), logits.slice(first, count), seconds.slice(first, count)};
     }
 };
 
 /// What a fit needs to know before it starts: how many rows are usable, their sums and the range of their scores.
 ///
 /// L         lane type of the arithmetic; sums over a block of rows are rounded to it.
-template <class L, class Isa = isa::native>
+/// Columns   what becomes of a score; see logit_column.
+template <class L, class Isa = isa::native, class Columns = logit_column>
 struct score_summary {
     score_kind kind = score_kind::probability;
     double weight = 0;     // sum of w
@@ -86,6 +118,10 @@ struct score_summary {
     double score_sum = 0;  // sum of w f
     double lowest = std::numeric_limits<double>::infinity();
     double highest = -std::numeric_limits<double>::infinity();
+    // The same of the second column, if there is one.
+    double second_sum = 0;
+    double second_lowest = std::numeric_limits<double>::infinity();
+    double second_highest = -std::numeric_limits<double>::infinity();
     counts seen;
 
     double negative() const noexcept { return (std::max)(0.0, weight - positive); }
@@ -104,6 +140,9 @@ struct score_summary {
         score_sum += other.score_sum;
         lowest = (std::min)(lowest, other.lowest);
         highest = (std::max)(highest, other.highest);
+        second_sum += other.second_sum;
+        second_lowest = (std::min)(second_lowest, other.second_lowest);
+        second_highest = (std::max)(second_highest, other.second_highest);
         seen.merge(other.seen);
     }
 
@@ -112,30 +151,33 @@ struct score_summary {
     void absorb_blocks(const raw_rows<P, Y, W>& raw) noexcept {
         using V = simd::pack<L, Isa>;
         constexpr L inf = std::numeric_limits<L>::infinity();
-        constexpr L finite = (std::numeric_limits<L>::max)();
-        const V least = kind == score_kind::probability ? L(0) : -finite;
-        const V most = kind == score_kind::probability ? L(1) : finite;
-        const bool to_logits = !raw.logits.empty();
-        V low(inf), high(-inf);
+        [[maybe_unused]] constexpr L finite = (std::numeric_limits<L>::max)();
+        const V least = Columns::template least<L>(kind), most = Columns::template most<L>(kind);
+        const bool to_logits = !raw.logits.empty() || Columns::paired;
+        V low(inf), high(-inf), second_low(inf), second_high(-inf);
         for (std::size_t first = 0; first < raw.size(); first += block_rows) {
             const std::size_t count = (std::min)(block_rows, raw.size() - first);
-            V accepted(L(0)), weights(L(0)), positives(L(0)), scores(L(0));
+            V accepted(L(0)), weights(L(0)), positives(L(0)), scores(L(0)), seconds(L(0));
+            const auto keep = [first](vector_view<L> to, std::size_t at, std::size_t n, V value) {
+                if (to.empty()) return;
+                if (n == V::lanes) {
+                    value.store(to.data() + first + at);
+                } else {
+                    value.store_head(to.data() + first + at, n);
+                }
+            };
             // A label of NaN keeps the padding lanes out.
             for_each_pack<L, Isa, Weighted>(raw.rows, first, count, std::numeric_limits<L>::quiet_NaN(),
                                             [&](std::size_t at, std::size_t n, V score, V y, V w) {
                                                 auto ok = (least <= score) & (score <= most) & (V(L(0)) <= y) &
                                                           (y <= V(L(1)));
                                                 if constexpr (Weighted) ok = ok & (V(L(0)) <= w) & (w <= V(finite));
-                                                V f = score;
+                                                V f = score, g = score;
                                                 if constexpr (std::is_same_v<L, P>) {
                                                     if (to_logits) {
-                                                        f = clipped_logit(score);
-                                                        P* const to = raw.logits.data() + first + at;
-                                                        if (n == V::lanes) {
-                                                            f.store(to);
-                                                        } else {
-                                                            f.store_head(to, n);
-                                                        }
+                                                        Columns::split(score, kind, f, g);
+                                                        keep(raw.logits, at, n, f);
+                                                        if constexpr (Columns::paired) keep(raw.seconds, at, n, g);
                                                     }
                                                 }
                                                 const V counted = select(ok, w, V(L(0)));
@@ -146,6 +188,11 @@ struct score_summary {
                                                 scores = mul_add(counted, select(ok, f, V(L(0))), scores);
                                                 low = minimum(low, select(used, f, V(inf)));
                                                 high = maximum(high, select(used, f, V(-inf)));
+                                                if constexpr (Columns::paired) {
+                                                    seconds = mul_add(counted, select(ok, g, V(L(0))), seconds);
+                                                    second_low = minimum(second_low, select(used, g, V(inf)));
+                                                    second_high = maximum(second_high, select(used, g, V(-inf)));
+                                                }
                                             });
             const auto taken = static_cast<std::uint64_t>(reduce_add(accepted));
             seen.accepted += taken;
@@ -153,11 +200,17 @@ struct score_summary {
             weight += static_cast<double>(reduce_add(weights));
             positive += static_cast<double>(reduce_add(positives));
             score_sum += static_cast<double>(reduce_add(scores));
+            if constexpr (Columns::paired) second_sum += static_cast<double>(reduce_add(seconds));
         }
-        L lows[V::lanes], highs[V::lanes];
+        widen(low, high, lowest, highest);
+        if constexpr (Columns::paired) widen(second_low, second_high, second_lowest, second_highest);
+    }
+
+    static void widen(simd::pack<L, Isa> low, simd::pack<L, Isa> high, double& lowest, double& highest) noexcept {
+        L lows[simd::pack<L, Isa>::lanes], highs[simd::pack<L, Isa>::lanes];
         low.store(lows);
         high.store(highs);
-        for (std::size_t i = 0; i < V::lanes; ++i) {
+        for (std::size_t i = 0; i < simd::pack<L, Isa>::lanes; ++i) {
             lowest = (std::min)(lowest, static_cast<double>(lows[i]));
             highest = (std::max)(highest, static_cast<double>(highs[i]));
         }
@@ -165,42 +218,54 @@ struct score_summary {
 };
 
 /// True when a fit takes the row; the same comparisons as in score_summary.
-template <class P, class Y, class W>
+template <class Columns = logit_column, class P, class Y, class W>
 bool usable(const scored<P, Y, W>& rows, std::size_t i, score_kind kind) noexcept {
     constexpr P finite = (std::numeric_limits<P>::max)();
     const P score = rows.scores[i], label = static_cast<P>(rows.labels[i]);
     const P weight = rows.weights.empty() ? P(1) : static_cast<P>(rows.weights[i]);
-    const P least = kind == score_kind::probability ? P(0) : -finite;
-    const P most = kind == score_kind::probability ? P(1) : finite;
+    const P least = Columns::template least<P>(kind), most = Columns::template most<P>(kind);
     return least <= score && score <= most && P(0) <= label && label <= P(1) && P(0) <= weight && weight <= finite;
 }
 
-/// Checked rows in log-odds. Rows that a fit refuses are gone; without any, and with scores that are log-odds already,
-/// the columns are the caller's own.
+/// Checked rows in the columns of a fit, log-odds unless told otherwise. Rows that a fit refuses are gone; without any,
+/// and with scores that are log-odds already, the columns are the caller's own.
 ///
-/// Cost      one pass; n scores of scratch for probabilities, and a copy of all columns when a row was refused.
-template <class P, class Y, class W, class Isa = isa::native>
+/// Cost      one pass; n scores of scratch for probabilities, as many for a second column, and a copy of all columns
+///           when a row was refused.
+template <class P, class Y, class W, class Isa = isa::native, class Columns = logit_column>
 class logit_rows {
   public:
+    using row_type = std::conditional_t<Columns::paired, paired<P, Y, W>, scored<P, Y, W>>;
+
     template <exec::policy Policy>
     logit_rows(const Policy& where, const scored<P, Y, W>& batch, score_kind kind) : rows_(batch) {
         const std::size_t n = batch.size();
-        vector_view<P> logits;
-        if (kind == score_kind::probability && n > 0) {
+        vector_view<P> logits, seconds;
+        if ((kind == score_kind::probability || Columns::paired) && n > 0) {
             scores_ = std::make_unique_for_overwrite<P[]>(n);
             logits = vector_view<P>(scores_.get(), n);
             rows_.scores = logits;
         }
-        score_summary<P, Isa> empty;
+        if (Columns::paired && n > 0) {
+            seconds_ = std::make_unique_for_overwrite<P[]>(n);
+            seconds = vector_view<P>(seconds_.get(), n);
+        }
+        score_summary<P, Isa, Columns> empty;
         empty.kind = kind;
-        summary_ = exec::fold_parts(where, empty, raw_rows<P, Y, W>{batch, logits});
+        summary_ = exec::fold_parts(where, empty, raw_rows<P, Y, W>{batch, logits, seconds});
         if (summary_.seen.rejected > 0) keep_usable(batch, kind);
     }
     logit_rows(const logit_rows&) = delete;
     logit_rows& operator=(const logit_rows&) = delete;
 
-    const scored<P, Y, W>& rows() const noexcept { return rows_; }
-    const score_summary<P, Isa>& summary() const noexcept { return summary_; }
+    row_type rows() const noexcept {
+        if constexpr (Columns::paired) {
+            return {rows_, vector_view<const P>(seconds_.get(), rows_.size())};
+        } else {
+            return rows_;
+        }
+    }
+    const score_summary<P, Isa, Columns>& summary() const noexcept { return summary_; }
 
   private:
     void keep_usable(const scored<P, Y, W>& batch, score_kind kind) {
@@ -210,7 +275,8 @@ class logit_rows {
         if (!batch.weights.empty()) weights_.reserve(kept);
         std::size_t to = 0;
         for (std::size_t i = 0; i < n; ++i) {
-            if (!usable(batch, i, kind)) continue;
+            if (!usable<Columns>(batch, i, kind)) continue;
+            if constexpr (Columns::paired) seconds_[to] = seconds_[i];
             scores_[to++] = rows_.scores[i];
             labels_.push_back(batch.labels[i]);
             if (!batch.weights.empty()) weights_.push_back(batch.weights[i]);
@@ -221,8 +287,8 @@ class logit_rows {
     }
 
     scored<P, Y, W> rows_;
-    score_summary<P, Isa> summary_;
-    std::unique_ptr<P[]> scores_;
+    score_summary<P, Isa, Columns> summary_;
+    std::unique_ptr<P[]> scores_, seconds_;
     std::vector<Y> labels_;
     std::vector<W> weights_;
 };
