@@ -203,6 +203,18 @@ TEST_CASE("spline_logit: penalised Newton of numpy") {
     }
 }
 
+TEST_CASE("spline_logit: values at ranks are those of the sorted column") {
+    for (const std::size_t n : {std::size_t{1}, std::size_t{100}, std::size_t{70000}}) {
+        auto values = random_normal<double>(n, 0.0, 3.0, n);
+        for (std::size_t i = 0; i < n; i += 3) values[i] = std::round(values[i]);  // ties, and zeros of both signs
+        auto sorted = values;
+        std::sort(sorted.begin(), sorted.end());
+        const std::vector<std::size_t> ranks{0, n / 5, n / 5, n / 3, n / 2, n - 1};
+        const auto found = reckon::detail::values_at_ranks({values.data(), n}, ranks);
+        for (std::size_t i = 0; i < ranks.size(); ++i) CHECK(found[i] == sorted[ranks[i]]);
+    }
+}
+
 TEST_CASE("spline_logit: without roughness it is Platt scaling") {
     const auto data = random_scored<double>(30000, {.seed = 3, .slope = 1.7, .shift = -0.4});
     const auto want = platt::fit(serial, data.scores, data.labels, data.weights);

@@ -70,9 +70,20 @@ class logit_columns {
 
 /// The values at given ranks (ascending, below the size) of a column without NaN, as if it were sorted.
 ///
-/// Cost      two passes: the first counts by the leading bits, the second collects what shares them with a rank wanted.
+/// Cost      two passes on one thread: the first counts by the leading bits, the second collects what shares them with a rank wanted.
 inline std::vector<double> values_at_ranks(vector_view<const double> values, const std::vector<std::size_t>& ranks) {
     constexpr std::size_t classes = std::size_t{1} << 16;
+    std::vector<double> found;
+    if (values.size() < classes) {  // the tables would cost more than the rows
+        std::vector<double> copy(values.begin(), values.end());
+        for (auto from = copy.begin(); const std::size_t rank : ranks) {
+            const auto place = copy.begin() + static_cast<std::ptrdiff_t>(rank);
+            std::nth_element(from, place, copy.end());
+            found.push_back(*place);
+            from = place;
+        }
+        return found;
+    }
     const auto leading = [](double x) { return static_cast<std::size_t>(ordered_bits(x) >> 48); };
     std::vector<std::size_t> first_rank(classes + 1, 0);
     for (const double x : values) ++first_rank[leading(x) + 1];
@@ -92,7 +103,6 @@ inline std::vector<double> values_at_ranks(vector_view<const double> values, con
         const std::uint32_t g = group[leading(x)];
         if (g > 0) members[g - 1].push_back(x);
     }
-    std::vector<double> found;
     for (std::size_t i = 0; i < ranks.size(); ++i) {
         auto& inside = members[group[class_of[i]] - 1];
         const auto place = inside.begin() + static_cast<std::ptrdiff_t>(ranks[i] - first_rank[class_of[i]]);
