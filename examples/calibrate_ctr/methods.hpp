@@ -12,7 +12,10 @@
 #include <vector>
 
 #include "log.hpp"
+#include "reckon/calibration/beta_calibration.hpp"
 #include "reckon/calibration/confcalib.hpp"
+#include "reckon/calibration/gamma_scaling.hpp"
+#include "reckon/calibration/gaussian_scaling.hpp"
 #include "reckon/calibration/global_ratio.hpp"
 #include "reckon/calibration/histogram_binning.hpp"
 #include "reckon/calibration/isotonic.hpp"
@@ -53,7 +56,8 @@ template <class Use>
 auto with_score_candidates(Use&& use) {
     using namespace reckon;
     return use(unchanged_candidate("raw"), candidate<global_ratio>("global ratio"),
-               candidate<temperature>("temperature"), candidate<platt>("Platt"),
+               candidate<temperature>("temperature"), candidate<platt>("Platt"), candidate<beta_calibration>("beta"),
+               candidate<gaussian_scaling>("Gaussian"), candidate<gamma_scaling>("Gamma"),
                candidate<spline_logit>("spline in log-odds"), candidate<sir>("SIR"),
                candidate<histogram_binning>("histogram, 15 bins"), candidate<spline_calibration>("spline"),
                candidate<venn_abers>("Venn-Abers"), candidate<isotonic>("isotonic"));
@@ -233,6 +237,9 @@ inline std::vector<method> all_methods(const scored_log& log, reckon::correction
     scores_only("global ratio", calibrate_scores<global_ratio>);
     scores_only("Platt", calibrate_scores<platt>);
     scores_only("temperature", calibrate_scores<temperature>);
+    scores_only("beta", calibrate_scores<beta_calibration>);
+    scores_only("Gaussian", calibrate_scores<gaussian_scaling>);
+    scores_only("Gamma", calibrate_scores<gamma_scaling>);
     scores_only("isotonic", calibrate_scores<isotonic>);
     scores_only("histogram, 15 bins", calibrate_scores<histogram_binning>);
     scores_only("SIR", calibrate_scores<sir>);
