@@ -41,7 +41,7 @@ struct histogram_binning_options {
 ///           examples. apply: std::invalid_argument when sizes differ; propagates NaN, scores outside [0, 1] go to the
 ///           first and the last bin.
 /// Cost      fit: one pass for equal width, three for equal mass (the first two on one thread). apply: a multiplication
-///           and a look-up, or log2(bins) comparisons, without a branch on the score.
+///           and a look-up, or two look-ups and a few comparisons, without a branch on the score.
 /// Numerics  bins and sums in double; the bin of a score does not depend on whether it arrives as float or double.
 /// Source    Zadrozny and Elkan 2001.
 class histogram_binning {
@@ -71,18 +71,19 @@ class histogram_binning {
                                        const histogram_binning_options& options = {}) {
         histogram_binning fitted;
         fitted.bins_ = sums.bins();
-        fitted.index_cuts();
         fitted.seen_ = sums.seen();
         fitted.values_ = rates(sums, options);
+        fitted.index_cuts();
         return fitted;
     }
 
     template <class T, class Isa = isa::native>
     T operator()(T score) const noexcept {
-        return at(score);
+        return bins_.equal_width() ? at(score) : steps_.at(score);
     }
     template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
     void apply(const Policy& where, const In& scores, Out&& out) const {
+        if (!bins_.equal_width()) return steps_.template apply<Isa>("histogram_binning", where, scores, out);
         detail::map_each_score<Isa>("histogram_binning", where, scores, out, [this](auto p) { return this->at(p); });
     }
 
@@ -102,7 +103,6 @@ class histogram_binning {
     static histogram_binning read(byte_reader& in) {
         histogram_binning h;
         h.bins_ = score_bins::read(in);
-        h.index_cuts();
         h.values_ = in.get_array<double>(score_bins::max_size);
         expects_bytes(h.values_.size() == h.bins_.size(), "histogram_binning", h.values_.size(), " values for ",
                       h.bins_.size(), " bins");
@@ -111,6 +111,7 @@ class histogram_binning {
         }
         h.seen_.accepted = in.get<std::uint64_t>();
         h.seen_.rejected = in.get<std::uint64_t>();
+        h.index_cuts();
         return h;
     }
 
@@ -120,14 +121,14 @@ class histogram_binning {
         // A NaN becomes 0 here, so that every index is legal.
         const T inside = simd::minimum(simd::maximum(score, T(0)), T(1));
         const auto p = static_cast<double>(inside);
-        const double value = values_[bins_.equal_width() ? bins_.index(p) : cuts_.count_up_to(p)];
-        return score == score ? static_cast<T>(value) : score;
+        return score == score ? static_cast<T>(values_[bins_.index(p)]) : score;
     }
 
     void index_cuts() {
+        if (bins_.equal_width()) return;
         std::vector<double> cuts;
-        for (std::size_t b = 1; b < bins_.size() && !bins_.equal_width(); ++b) cuts.push_back(bins_.lower(b));
-        cuts_ = detail::sorted_cuts(std::move(cuts));
+        for (std::size_t b = 1; b < bins_.size(); ++b) cuts.push_back(bins_.lower(b));
+        steps_ = detail::step_table(std::move(cuts), values_);
     }
 
     template <class Isa>
@@ -162,8 +163,8 @@ class histogram_binning {
     }
 
     score_bins bins_;
-    detail::sorted_cuts cuts_;  // those of bins_, arranged for apply()
     std::vector<double> values_;
+    detail::step_table steps_;  // bins_ and values_ arranged for apply(), when the bins have cuts
     counts seen_;
 };
 

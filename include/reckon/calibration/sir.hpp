@@ -30,8 +30,8 @@ struct sir_options {
 /// Throws    fit: std::invalid_argument when columns differ in length or bins is out of range; counts and skips bad
 ///           examples. apply: std::invalid_argument when sizes differ; propagates NaN, scores outside [0, 1] are moved
 ///           to the nearer end.
-/// Cost      fit: three passes, the first two on one thread. apply: log2(bins) comparisons and a multiply-add, without
-///           a branch on the score.
+/// Cost      fit: three passes, the first two on one thread. apply: two look-ups, a few comparisons and a
+///           multiply-add, without a branch on the score.
 /// Numerics  in double; non-decreasing in the score to the last bit.
 /// Source    Deng et al. 2020.
 class sir {
@@ -49,7 +49,7 @@ class sir {
     sir(std::vector<double> x, std::vector<double> y) : x_(std::move(x)), y_(std::move(y)) {
         const char* const fault = knot_fault(x_, y_);
         expects(fault == nullptr, "sir", fault == nullptr ? "" : fault);
-        index_knots();
+        lines_ = detail::line_table(x_, y_);
     }
 
     template <exec::policy Policy, vector_like P, vector_like Y, class W = none, class Isa = isa::native>
@@ -104,13 +104,11 @@ class sir {
 
     template <class T, class Isa = isa::native>
     T operator()(T score) const noexcept {
-        return static_cast<T>(at(static_cast<double>(score)));
+        return lines_.at(score);
     }
     template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
     void apply(const Policy& where, const In& scores, Out&& out) const {
-        using T = typename decltype(input(scores))::value_type;
-        detail::map_each_score<Isa>("sir", where, scores, out,
-                                    [this](T p) { return static_cast<T>(this->at(static_cast<double>(p))); });
+        lines_.template apply<Isa>("sir", where, scores, out);
     }
 
     /// Corners of the polygon in ascending order.
@@ -136,11 +134,6 @@ class sir {
     }
 
   private:
-    // Start, slope and end of the line over one segment.
-    struct segment {
-        double x0, y0, slope, y1;
-    };
-
     static const char* knot_fault(const std::vector<double>& x, const std::vector<double>& y) noexcept {
         if (x.size() != y.size() || x.size() < 2) return "needs two corners or more, as many scores as values";
         if (x.front() != 0.0 || x.back() != 1.0) return "corner scores must reach from 0 to 1";
@@ -151,23 +144,9 @@ class sir {
         }
         return nullptr;
     }
-    void index_knots() {
-        inner_ = detail::sorted_cuts(std::vector<double>(x_.begin() + 1, x_.end() - 1));
-        segments_.reserve(x_.size() - 1);
-        for (std::size_t i = 0; i + 1 < x_.size(); ++i) {
-            segments_.push_back({x_[i], y_[i], (y_[i + 1] - y_[i]) / (x_[i + 1] - x_[i]), y_[i + 1]});
-        }
-    }
-    RECKON_INLINE double at(double score) const noexcept {
-        // In this order NaN passes through all three.
-        const double p = simd::maximum(0.0, simd::minimum(1.0, score));
-        const segment& s = segments_[inner_.count_up_to(p)];
-        return simd::minimum(s.y1, simd::mul_add(p - s.x0, s.slope, s.y0));
-    }
 
     std::vector<double> x_, y_;
-    detail::sorted_cuts inner_;
-    std::vector<segment> segments_;
+    detail::line_table lines_;
     counts seen_;
 };
 

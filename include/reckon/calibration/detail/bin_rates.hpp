@@ -11,35 +11,12 @@
 
 #include "reckon/calibration/calibrator.hpp"
 #include "reckon/calibration/detail/rows.hpp"
+#include "reckon/calibration/detail/sorted_cuts.hpp"
 #include "reckon/core/batch.hpp"
 #include "reckon/core/lane.hpp"
 #include "reckon/metrics/score_bins.hpp"
 
 namespace reckon::detail {
-
-/// How many of a sorted list of numbers are at most x, found without a branch on the data.
-class sorted_cuts {
-  public:
-    sorted_cuts() : sorted_cuts(std::vector<double>{}) {}
-    explicit sorted_cuts(std::vector<double> cuts) : padded_(std::move(cuts)) {
-        // 2^k - 1 entries: each step of the search halves what is left.
-        padded_.resize(std::bit_ceil(padded_.size() + 1) - 1, std::numeric_limits<double>::infinity());
-    }
-
-    /// 0 for NaN.
-    RECKON_INLINE std::size_t count_up_to(double x) const noexcept {
-        const double* const cuts = padded_.data();
-        std::size_t count = 0;
-        for (std::size_t step = (padded_.size() + 1) / 2; step > 0; step /= 2) {
-            // A product, because compilers turn a conditional sum into a jump.
-            count += step * static_cast<std::size_t>(cuts[count + step - 1] <= x);
-        }
-        return count;
-    }
-
-  private:
-    std::vector<double> padded_;
-};
 
 /// Sums over the rows of one bin.
 struct bin_cell {
