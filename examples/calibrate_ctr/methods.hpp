@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "log.hpp"
+#include "reckon/calibration/bbq.hpp"
 #include "reckon/calibration/beta_calibration.hpp"
 #include "reckon/calibration/confcalib.hpp"
 #include "reckon/calibration/gamma_scaling.hpp"
@@ -22,6 +23,7 @@
 #include "reckon/calibration/model_selection.hpp"
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
+#include "reckon/calibration/scaling_binning.hpp"
 #include "reckon/calibration/sir.hpp"
 #include "reckon/calibration/spline_calibration.hpp"
 #include "reckon/calibration/spline_logit.hpp"
@@ -59,8 +61,9 @@ auto with_score_candidates(Use&& use) {
                candidate<temperature>("temperature"), candidate<platt>("Platt"), candidate<beta_calibration>("beta"),
                candidate<gaussian_scaling>("Gaussian"), candidate<gamma_scaling>("Gamma"),
                candidate<spline_logit>("spline in log-odds"), candidate<sir>("SIR"),
-               candidate<histogram_binning>("histogram, 15 bins"), candidate<spline_calibration>("spline"),
-               candidate<venn_abers>("Venn-Abers"), candidate<isotonic>("isotonic"));
+               candidate<scaling_binning>("scaling-binning"), candidate<histogram_binning>("histogram, 15 bins"),
+               candidate<bbq>("BBQ"), candidate<spline_calibration>("spline"), candidate<venn_abers>("Venn-Abers"),
+               candidate<isotonic>("isotonic"));
 }
 
 /// The one that cross-validation on the calibration rows chooses, by index and name.
@@ -242,6 +245,8 @@ inline std::vector<method> all_methods(const scored_log& log, reckon::correction
     scores_only("Gamma", calibrate_scores<gamma_scaling>);
     scores_only("isotonic", calibrate_scores<isotonic>);
     scores_only("histogram, 15 bins", calibrate_scores<histogram_binning>);
+    scores_only("scaling-binning", calibrate_scores<scaling_binning>);
+    scores_only("BBQ", calibrate_scores<bbq>);
     scores_only("SIR", calibrate_scores<sir>);
     scores_only("Venn-Abers", calibrate_scores<venn_abers>);
     scores_only("spline", calibrate_scores<spline_calibration>);

@@ -49,8 +49,8 @@ struct venn_abers_interval {
 /// says how much is left open. p0, p1 and p do not fall in s.
 ///
 /// Fit       both values for every score and every gap, kept as two step functions on the scores where one of them
-///           changes. A fit to nothing: interval [0, 1], and p is the score itself, moved into [0, 1]. One class: the
-///           end that rows speak for is their number over itself plus one. One distinct score: steps at that score.
+///           changes. A fit to nothing: interval [0, 1], and p is the score itself, moved into [0, 1]. One class
+///           of n rows: p1 = 1/(n + 1) below all scores, or p0 = n/(n + 1) above them. One distinct score: steps there.
 /// Throws    fit, apply, intervals: std::invalid_argument when lengths differ; constructor: for steps that are none. The
 ///           fit counts and skips scores that are NaN or beyond float, labels outside [0, 1], negative or infinite
 ///           weights. apply propagates NaN.
