@@ -140,9 +140,8 @@ class rising_solver {
         if (!(found.amount > 0.0)) {
             found.fit = {0.0, 0.0, flat_theta()[2]};
         } else if (which == edge::single) {
-            found.fit = amounts(scaled(along, found.amount, intercept));
-            found.fit.u = (std::max)(0.0, found.fit.u);
-            found.fit.v = (std::max)(0.0, found.fit.v);
+            const rising_fit unit = amounts({along[0], along[1], 0.0});
+            found.fit = {found.amount * (std::max)(0.0, unit.u), found.amount * (std::max)(0.0, unit.v), intercept};
         } else {
             found.fit = which == edge::low ? rising_fit{found.amount, 0.0, intercept}
                                            : rising_fit{0.0, found.amount, intercept};
