@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "reckon/calibration/beta_binomial_shrink.hpp"
 #include "reckon/calibration/empirical_bayes.hpp"
 #include "reckon/core/config.hpp"
 #include "reckon/core/expects.hpp"
@@ -19,6 +20,7 @@ enum class intensity_kind : std::uint8_t {
     clamp = 2,            ///< l limited to [-s, s]: a prediction inside the interval stays
     full = 3,             ///< 0: the observed rate replaces the prediction
     empirical_bayes = 4,  ///< not a g: the ratio (K + kappa) / (P + kappa), see calibration/empirical_bayes.hpp
+    beta_binomial = 5,    ///< not a g: the mean (K + kappa pb) / (n + kappa), see calibration/beta_binomial_shrink.hpp
 };
 
 /// Protection against values with few expected events: one lucky click would otherwise multiply a prediction.
@@ -32,8 +34,9 @@ struct confidence_options {
     intensity_kind intensity = intensity_kind::tanh;
     double scale = 1;  ///< s > 0, in standard errors
     guard_kind guard = guard_kind::soft;
-    /// >= 0, in expected events: of the soft guard, or of the empirical-Bayes prior. NaN lets confcalib find the latter
-    /// from the data, see empirical_bayes_kappa().
+    /// >= 0, in expected events: of the soft guard, or of the empirical-Bayes prior; in rows: of the beta-binomial
+    /// prior. NaN lets confcalib find that of a prior from the data, see empirical_bayes_kappa() and
+    /// beta_binomial_weight().
     double kappa = 4;
     double min_events = 3;      ///< >= 0: of the hard guard
     double ratio_floor = 1e-3;  ///< in [1e-300, 1]: least q / p before the guard, for values without any event
@@ -49,12 +52,17 @@ RECKON_INLINE double inner_mean(double mean) noexcept {
     return mean < least_mean ? least_mean : mean > 1 - least_mean ? 1 - least_mean : mean;
 }
 
+// True for the kinds whose prior does the work of a guard.
+RECKON_INLINE bool has_prior(intensity_kind kind) noexcept {
+    return kind == intensity_kind::empirical_bayes || kind == intensity_kind::beta_binomial;
+}
+
 // Null when the options are in range.
 inline const char* complaint(const confidence_options& o) noexcept {
-    if (static_cast<unsigned>(o.intensity) > 4) return "unknown intensity";
+    if (static_cast<unsigned>(o.intensity) > 5) return "unknown intensity";
     if (static_cast<unsigned>(o.guard) > 2) return "unknown guard";
     if (!(o.scale > 0)) return "the scale must be positive";
-    const bool from_moments = o.intensity == intensity_kind::empirical_bayes && std::isnan(o.kappa);
+    const bool from_moments = has_prior(o.intensity) && std::isnan(o.kappa);
     if (!(o.kappa >= 0 || from_moments)) return "kappa must not be negative";
     if (!(o.min_events >= 0)) return "min_events must not be negative";
     if (!(o.ratio_floor >= 1e-300 && o.ratio_floor <= 1)) return "ratio_floor must be in [1e-300, 1]";
@@ -125,11 +133,14 @@ RECKON_INLINE double deviated_mean_slope(double n, double q, double l) noexcept 
 /// the deviation has shrunk from l to g(l).
 ///
 /// Returns   q between the predicted mean (kept in [1e-7, 1 - 1e-7]) and the observed rate; NaN for an empty cell. For
-///           empirical_bayes the predicted mean times the ratio.
+///           empirical_bayes the predicted mean times the ratio, for beta_binomial the posterior mean.
 inline double confidence_mean(const field_cell& cell, const confidence_options& options = {}) noexcept {
     const double pb = detail::inner_mean(cell.predicted / cell.n), yb = cell.observed / cell.n;
     if (options.intensity == intensity_kind::empirical_bayes) {
         return pb * empirical_bayes_ratio(cell.observed, pb * cell.n, options.kappa);
+    }
+    if (options.intensity == intensity_kind::beta_binomial) {
+        return beta_binomial_mean(cell.n, cell.observed, pb, options.kappa);
     }
     const double l = reduced_deviation(options.intensity, deviation(cell.n, pb, yb), options.scale);
     const double q = l == 0 ? yb : deviated_mean(cell.n, cell.observed, l);
@@ -137,7 +148,7 @@ inline double confidence_mean(const field_cell& cell, const confidence_options& 
     return pb < yb ? (q < pb ? pb : q > yb ? yb : q) : (q < yb ? yb : q > pb ? pb : q);
 }
 /// d q / d (predicted mean) of confidence_mean() at fixed n and observed sum; 0 where the intensity does not look at
-/// the prediction. Not for empirical_bayes.
+/// the prediction. Not for the kinds with a prior.
 inline double confidence_mean_slope(const field_cell& cell, const confidence_options& options = {}) noexcept {
     const double pb = detail::inner_mean(cell.predicted / cell.n), yb = cell.observed / cell.n;
     const double l = deviation(cell.n, pb, yb);
@@ -161,7 +172,7 @@ inline double unguarded_log_ratio(const field_cell& cell, const confidence_optio
 
 // Share of a cell's own evidence in its correction.
 inline double guard_share(const field_cell& cell, const confidence_options& options) noexcept {
-    if (options.intensity == intensity_kind::empirical_bayes) return 1;
+    if (has_prior(options.intensity)) return 1;
     switch (options.guard) {
         case guard_kind::soft:
             return cell.predicted + options.kappa > 0 ? 1 / (1 + options.kappa / cell.predicted) : 1;
@@ -180,8 +191,8 @@ inline double guard_share(const field_cell& cell, const confidence_options& opti
 ///
 /// fallback  what the guard falls back to: 0 is no correction; a score bin falls back to its value's ln r.
 ///
-/// Returns   fallback (clipped) for an empty cell. The guard does not apply to empirical_bayes, whose prior does its
-///           work.
+/// Returns   fallback (clipped) for an empty cell. The guard does not apply to empirical_bayes and beta_binomial,
+///           whose prior does its work.
 inline double confidence_log_ratio(const field_cell& cell, const confidence_options& options = {},
                                    double fallback = 0) noexcept {
     double value = fallback;

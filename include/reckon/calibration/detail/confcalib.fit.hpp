@@ -89,14 +89,23 @@ inline confcalib::confcalib(correction_kind correction, std::vector<std::size_t>
     if (bins_ > 1) knots_.resize(first);
 }
 
+namespace detail {
+
+// The options with a kappa in place of NaN.
+inline confidence_options with_prior_of(confidence_options options, const field_stats& stats, std::size_t field) {
+    if (!std::isnan(options.kappa)) return options;
+    if (options.intensity == intensity_kind::empirical_bayes) options.kappa = empirical_bayes_kappa(stats, field);
+    if (options.intensity == intensity_kind::beta_binomial) options.kappa = beta_binomial_weight(stats, field);
+    return options;
+}
+
+}  // namespace detail
+
 inline void confcalib::learn_ratios(const field_stats& stats, std::size_t stats_field, std::size_t field,
                                     const confidence_options& options) {
     const auto cells = stats.cells(stats_field);
     const auto& edges = stats.options().bin_edges;
-    confidence_options own = options;
-    if (options.intensity == intensity_kind::empirical_bayes && std::isnan(options.kappa)) {
-        own.kappa = empirical_bayes_kappa(stats, stats_field);
-    }
+    const confidence_options own = detail::with_prior_of(options, stats, stats_field);
     double* const out = corrections_.data() + slots_[field].first;
     for (std::size_t v = 0; v < values_[field]; ++v) {
         const double of_value = confidence_log_ratio(stats.value(stats_field, v), own);
@@ -117,10 +126,7 @@ void confcalib::learn_shifts(const Rows& rows, const std::int32_t* ids, const st
     struct sums {
         double target = 0, shift = 0, mean = 0, slope = 0;
     };
-    confidence_options own = options;
-    if (options.intensity == intensity_kind::empirical_bayes && std::isnan(options.kappa)) {
-        own.kappa = empirical_bayes_kappa(stats, stats_field);
-    }
+    const confidence_options own = detail::with_prior_of(options, stats, stats_field);
     const auto values = static_cast<std::uint32_t>(values_[field]);
     std::vector<sums> of(values + std::size_t{1});
     for (std::size_t v = 0; v < values; ++v) {

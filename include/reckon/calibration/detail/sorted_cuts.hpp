@@ -209,14 +209,17 @@ class step_table {
     std::vector<double> values_;
 };
 
-/// A monotone polygon through points (x, y), level beyond its ends. NaN in, NaN out.
+/// What a polygon does beyond its ends.
+enum class beyond_ends { level, straight };
+
+/// A monotone polygon through points (x, y). NaN in, NaN out.
 ///
 /// Numerics  in double. Monotone to the last bit, and the points themselves are met.
 class line_table {
   public:
     line_table() : line_table({0.0}, {0.0}) {}
     /// x strictly increasing, their differences finite; one point or more.
-    line_table(const std::vector<double>& x, const std::vector<double>& y)
+    line_table(const std::vector<double>& x, const std::vector<double>& y, beyond_ends ends = beyond_ends::level)
         : cuts_(x), lowest_(x.front()), highest_(x.back()) {
         lines_.reserve(x.size() + 1);
         lines_.push_back({x[0], y[0], 0.0, 0.0});  // below the first point
@@ -233,6 +236,13 @@ class line_table {
                 while (past()) slope = std::nextafter(slope, 0.0);
             }
             lines_.push_back({x[i], y[i], slope, 0.0});
+        }
+        if (ends == beyond_ends::straight && x.size() > 1) {
+            // Finite, so that a slope of 0 stays level out to infinity.
+            highest_ = 1e300;
+            lowest_ = -highest_;
+            lines_.front().slope = lines_[1].slope;
+            lines_.back().slope = lines_[x.size() - 1].slope;
         }
     }
 
