@@ -222,12 +222,13 @@ class spline_logit {
         if (options.smooth_targets) model.targets = detail::smoothed_targets(data.positive, negative);
         model.theta[Varying] = std::log((data.positive + 1.0) / (negative + 1.0));
         const auto penalty = detail::roughness(model.features, at, length, options.ridge);
+        const auto probes = detail::probe_columns(model.features, at, data.lowest, data.highest);
         const detail::row_sample<double, double, double> sample(rows);
         if (sample.rows().size() > 0) {
-            model.theta = detail::minimise_penalised<Isa>(where, sample.rows(), model, penalty, {1e-3, 20});
+            model.theta = detail::minimise_penalised<Isa>(where, sample.rows(), model, penalty, probes, {1e-3, 20});
         }
-        model.theta =
-            detail::minimise_penalised<Isa>(where, rows, model, penalty, {options.tolerance, options.max_passes});
+        model.theta = detail::minimise_penalised<Isa>(where, rows, model, penalty, probes,
+                                                      {options.tolerance, options.max_passes});
         std::vector<double> values;
         for (const double knot : at) {
             double x[Varying];

@@ -210,15 +210,38 @@ auto roughness(const spline_features<Varying>& features, const std::vector<doubl
     return penalty;
 }
 
+/// Columns at points that tell how far a change of the spline moves log-odds: the ends of the scores, and eight places in
+/// each interval.
+template <std::size_t Varying>
+std::vector<std::array<double, Varying + 1>> probe_columns(const spline_features<Varying>& features,
+                                                           const std::vector<double>& at, double lowest,
+                                                           double highest) {
+    std::vector<double> places{lowest, highest};
+    for (std::size_t i = 0; i + 1 < at.size(); ++i) {
+        for (int k = 0; k <= 8; ++k) places.push_back(at[i] + 0.125 * k * (at[i + 1] - at[i]));
+    }
+    std::vector<std::array<double, Varying + 1>> columns;
+    for (const double place : places) {
+        double x[Varying];
+        features(place, x);
+        columns.emplace_back();
+        std::copy(x, x + Varying, columns.back().begin());
+        columns.back()[Varying] = 1.0;
+    }
+    return columns;
+}
+
 /// Minimises the log-loss plus theta' penalty theta / 2 from model.theta on.
 ///
-/// A full Newton step that moves no log-odds by more than 1.5 lowers the penalised loss, as in minimise_log_loss, and so
-/// does one at whose end the loss still falls along it; others are halved until one of both holds.
+/// A full Newton step that moves no log-odds by more than 1.79 lowers the penalised loss, as in minimise_log_loss, and so
+/// does one at whose end the loss still falls along it; others are halved until one of both holds. The columns are
+/// nearly collinear, so the move is measured at the probes and not by the size of the coefficients; 1.5 there leaves
+/// room for what a cubic does between them.
 template <class Isa, exec::policy Policy, std::size_t Varying, class T, class Y, class W>
 auto minimise_penalised(const Policy& where, const scored<T, Y, W>& rows,
                         const logistic_model<spline_features<Varying>>& model,
                         const std::array<double, (Varying + 1) * (Varying + 2) / 2>& penalty,
-                        const newton_limits& limits) {
+                        const std::vector<std::array<double, Varying + 1>>& probes, const newton_limits& limits) {
     constexpr std::size_t K = Varying + 1;
     using parameters = std::array<double, K>;
     parameters here = model.theta, step{};
@@ -253,11 +276,17 @@ auto minimise_penalised(const Policy& where, const scored<T, Y, W>& rows,
         t = 1.0;
         largest = 0.0;
         double descent = 0.0;
+        bool finite = true;
         for (std::size_t i = 0; i < K; ++i) {
-            largest += std::fabs(step[i]);
+            finite = finite && std::isfinite(step[i]);
             descent -= sums.gradient[i] * step[i];
         }
-        if (!std::isfinite(largest)) return here;
+        if (!finite) return here;
+        for (const auto& columns : probes) {
+            double moved = 0.0;
+            for (std::size_t i = 0; i < K; ++i) moved += step[i] * columns[i];
+            largest = (std::max)(largest, std::fabs(moved));
+        }
         const double mean_square = (std::max)(0.0, descent / weight);
         constexpr double noise = 4.0 * std::numeric_limits<double>::epsilon();
         if (mean_square <= noise * noise || largest * std::sqrt(mean_square) <= limits.tolerance) {
