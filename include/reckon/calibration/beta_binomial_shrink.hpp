@@ -30,8 +30,8 @@ RECKON_INLINE double beta_binomial_mean(double n, double observed, double predic
 ///
 ///   rho = sum_v [(K_v - P_v)^2 - n_v pb_v (1 - pb_v)] / sum_v n_v (n_v - 1) pb_v (1 - pb_v)
 ///
-/// A value with one row says nothing about m0: the likelihood pb^K (1 - pb)^(1 - K) does not contain it. Such values are
-/// left out, and a field that has no others gives inf, the answer that leaves predictions alone.
+/// A value with one row says nothing about m0: the likelihood pb^K (1 - pb)^(1 - K) does not contain it. Such values
+/// are left out, and a field that has no others gives inf, the answer that leaves predictions alone.
 ///
 /// Returns   m0 >= 0: 0 when rates scatter as widely as they can; inf when they scatter no more than those of binomial
 ///           counts do, or when there is nothing to see. Meant for counts: weights of mean 1 keep its meaning, other

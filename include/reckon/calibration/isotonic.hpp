@@ -157,9 +157,17 @@ void isotonic_regression(const V& values, Out&& fitted, const W& weights = {}) {
     expects(w.empty() || w.size() == n, "isotonic_regression", n, " values but ", w.size(), " weights");
     detail::pooled_blocks<std::size_t> blocks;
     const auto pool_values = [&] {
-        for (std::size_t i = 0; i < n; ++i) {
-            const double weight = w.empty() ? 1.0 : static_cast<double>(w[i]);
-            blocks.push({weight * static_cast<double>(y[i]), weight, i, i});
+        // Values that do not rise share a block whatever stands before them, so each run of them is pushed as one.
+        for (std::size_t i = 0; i < n;) {
+            double weight = w.empty() ? 1.0 : static_cast<double>(w[i]);
+            detail::pooled_block<std::size_t> run{weight * static_cast<double>(y[i]), weight, i, i};
+            for (++i; i < n && y[i] <= y[i - 1]; ++i) {
+                weight = w.empty() ? 1.0 : static_cast<double>(w[i]);
+                run.sum += weight * static_cast<double>(y[i]);
+                run.weight += weight;
+                run.last = i;
+            }
+            blocks.push(run);
         }
     };
     if constexpr (std::is_same_v<value, unsigned char>) {
@@ -189,8 +197,8 @@ struct isotonic_options {
 /// Cost      fit: float scores with 0/1 labels and no weights are partitioned and pooled bucket by bucket, otherwise a
 ///           radix sort; both on one thread. apply: a table look-up and a few comparisons a score.
 /// Numerics  equal scores are pooled first. Scores outside the fitted range get the value at its end. NaN score in, NaN
-///           out. The fit counts and skips scores that are NaN or beyond float, labels outside [0, 1], negative or infinite weights;
-///           weight 0 contributes nothing. A fit to nothing is the identity on [0, 1].
+///           out. The fit counts and skips scores that are NaN or beyond float, labels outside [0, 1],
+///           negative or infinite weights; weight 0 contributes nothing. A fit to nothing is the identity on [0, 1].
 /// Source    Zadrozny and Elkan 2002; interpolation between the first and last score of each block as in scikit-learn.
 class isotonic {
   public:

@@ -179,8 +179,8 @@ struct piecewise_linear_options {
     int max_passes = 200;
 };
 
-/// Piecewise linear calibration: p' = sigmoid(eta(f)), eta a non-decreasing polygon over the log-odds f of a probability
-/// or any real score, its outer lines going on beyond the ends.
+/// Piecewise linear calibration: p' = sigmoid(eta(f)), eta a non-decreasing polygon over the log-odds f of a
+/// probability or any real score, its outer lines going on beyond the ends.
 ///
 ///   fit minimises  sum_i w_i [softplus(eta_i) - y_i eta_i] + ridge / 2 sum_k (b_k - a_k)^2,   b_0 <= b_1 <= ...
 ///

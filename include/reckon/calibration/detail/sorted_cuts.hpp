@@ -22,9 +22,9 @@ namespace reckon::detail {
 /// How many of a sorted list of numbers are at most x, found without a branch on the data.
 ///
 /// Cuts      non-decreasing, no NaN.
-/// Cost      a table of 4096 cells or fewer, of equal width in the ordered bits of float, says how many cuts lie in earlier
-///           cells; the cuts of a cell are searched by halving. A column takes these steps in blocks, whose loads
-///           overlap.
+/// Cost      a table of 4096 cells or fewer, of equal width in the ordered bits of float, says how many cuts lie in
+///           earlier cells; the cuts of a cell are searched by halving. A column takes these steps in blocks, whose
+///           loads overlap.
 /// Numerics  exact for float and double. A float is compared as an integer with the cuts rounded up to float, which
 ///           decides as the cuts themselves do.
 class sorted_cuts {
