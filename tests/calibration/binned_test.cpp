@@ -1,6 +1,7 @@
 // Scaling-binning and Bayesian binning into quantiles.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -79,6 +80,33 @@ TEST_CASE("bbq: bad options, nothing to fit") {
     CHECK(bbq::fit(serial, std::vector<double>{}, std::vector<int>{})(0.3) == 0.5);
     // More bins than rows is as many bins as rows.
     CHECK(bbq::fit(serial, p, y, none{}, {.max_bins = std::size_t{1} << 60}).cuts().size() == 1);
+}
+
+TEST_CASE("sorted_cuts: counts as std::upper_bound does, in any type and at the ends") {
+    constexpr double inf = std::numeric_limits<double>::infinity();
+    for (const std::size_t n : {0u, 1u, 2u, 3u, 7u, 100u, 3000u}) {
+        std::vector<double> cuts = random_uniform<double>(n, -1.0, 1.0, n + 1);
+        // Neighbours that one float cannot tell apart, both zeros' place, and cuts beyond float.
+        if (n > 6) cuts.insert(cuts.end(), {0.0, 5e-324, 0.25, std::nextafter(0.25, 1.0), 1e300, -1e300});
+        std::sort(cuts.begin(), cuts.end());
+        const reckon::detail::sorted_cuts table(cuts);
+        std::vector<double> probe = random_uniform<double>(500, -1.1, 1.1, 9);
+        for (const double c : cuts) probe.insert(probe.end(), {c, std::nextafter(c, inf), std::nextafter(c, -inf)});
+        probe.insert(probe.end(), {inf, -inf, 0.0, -0.0, 1e308, -1e308});
+        std::size_t wrong = 0;
+        for (const double x : probe) {
+            const auto count = [&](double at) {
+                return static_cast<std::size_t>(std::upper_bound(cuts.begin(), cuts.end(), at) - cuts.begin());
+            };
+            const auto f = static_cast<float>(x);
+            wrong += table.count_up_to(x) != count(x);
+            wrong += table.count_up_to(f) != count(static_cast<double>(f));
+        }
+        CAPTURE(n);
+        CHECK(wrong == 0);
+        CHECK(table.count_up_to(std::numeric_limits<double>::quiet_NaN()) <= cuts.size());
+        CHECK(table.count_up_to(-std::numeric_limits<float>::quiet_NaN()) <= cuts.size());
+    }
 }
 
 TEST_CASE("scaling_binning: against the package and plain numpy") {

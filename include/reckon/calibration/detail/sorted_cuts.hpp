@@ -102,9 +102,9 @@ class sorted_cuts {
             if (shift == 0) break;
         }
         first_step_ = std::bit_floor(fill_cells(cell_shift_));
-        // Past the last cut, rows that no score reaches: the search need not look where the cuts end.
+        // Past the last cut, rows that no score reaches, not even infinity: the search need not look where the cuts end.
         keys_.resize(keys_.size() + 2 * first_step_, std::numeric_limits<std::uint32_t>::max());
-        cuts_.resize(cuts_.size() + 2 * first_step_, std::numeric_limits<double>::infinity());
+        cuts_.resize(cuts_.size() + 2 * first_step_, std::numeric_limits<double>::quiet_NaN());
     }
     // cells_[c]: how many cuts lie in cells before c. Returns the most that share a cell.
     std::uint32_t fill_cells(int shift) {
