@@ -167,7 +167,7 @@ void run(const settings& s, const host& where) {
               << (form == reckon::correction_kind::logit ? "logit" : "ratio") << " form.\n\n";
 
     const reckon::confcalib_options selected = tuned(where, log, form);
-    const std::vector<method> methods = all_methods(log, form, selected);
+    const std::vector<method> methods = all_methods(log, form, selected, choose_by_scores(where, log.calibration));
     std::vector<result> results;
     std::size_t choice = 0;
     {

@@ -12,14 +12,25 @@
 #include <vector>
 
 #include "log.hpp"
+#include "reckon/calibration/bbq.hpp"
+#include "reckon/calibration/beta_binomial_shrink.hpp"
+#include "reckon/calibration/beta_calibration.hpp"
 #include "reckon/calibration/confcalib.hpp"
+#include "reckon/calibration/gamma_scaling.hpp"
+#include "reckon/calibration/gaussian_scaling.hpp"
 #include "reckon/calibration/global_ratio.hpp"
 #include "reckon/calibration/histogram_binning.hpp"
 #include "reckon/calibration/isotonic.hpp"
+#include "reckon/calibration/model_selection.hpp"
+#include "reckon/calibration/piecewise_linear.hpp"
 #include "reckon/calibration/platt.hpp"
 #include "reckon/calibration/prior_shift.hpp"
+#include "reckon/calibration/scaling_binning.hpp"
 #include "reckon/calibration/sir.hpp"
+#include "reckon/calibration/spline_calibration.hpp"
+#include "reckon/calibration/spline_logit.hpp"
 #include "reckon/calibration/temperature.hpp"
+#include "reckon/calibration/venn_abers.hpp"
 #include "reckon/exec/policies.hpp"
 #include "reckon/exec/pool.hpp"
 #include "reckon/metrics/log_loss.hpp"
@@ -42,6 +53,33 @@ std::vector<float> calibrate_scores(const host& where, const scored_log& log) {
     std::vector<float> out(log.test.rows());
     Calibrator::fit(where, log.calibration.p, log.calibration.y).apply(where, log.test.p, out);
     return out;
+}
+
+/// The calibrators over scores alone, from the simplest to the most flexible.
+template <class Use>
+auto with_score_candidates(Use&& use) {
+    using namespace reckon;
+    return use(unchanged_candidate("raw"), candidate<global_ratio>("global ratio"),
+               candidate<temperature>("temperature"), candidate<platt>("Platt"), candidate<beta_calibration>("beta"),
+               candidate<gaussian_scaling>("Gaussian"), candidate<gamma_scaling>("Gamma"),
+               candidate<piecewise_linear>("piecewise linear"), candidate<spline_logit>("spline in log-odds"),
+               candidate<sir>("SIR"), candidate<scaling_binning>("scaling-binning"),
+               candidate<histogram_binning>("histogram, 15 bins"), candidate<bbq>("BBQ"),
+               candidate<spline_calibration>("spline"), candidate<venn_abers>("Venn-Abers"),
+               candidate<isotonic>("isotonic"));
+}
+
+/// The one that cross-validation on the calibration rows chooses, by index and name.
+struct score_choice {
+    std::size_t index = 0;
+    std::string name;
+};
+inline score_choice choose_by_scores(const host& where, const log_part& learn) {
+    return with_score_candidates([&](const auto&... candidates) {
+        const auto result =
+            reckon::cross_validate(where, learn.p, learn.y, reckon::none{}, {.stratify = true}, candidates...);
+        return score_choice{result.chosen, result.candidates[result.chosen].name};
+    });
 }
 
 /// ConfCalib on all fields.
@@ -82,9 +120,10 @@ inline reckon::confcalib_options full_replacement(reckon::correction_kind form) 
     return options;
 }
 
-/// Empirical-Bayes ratios, field after field, each with the prior strength that the method of moments gives it.
-inline std::vector<float> sequential_empirical_bayes(const host& where, const scored_log& log,
-                                                     reckon::correction_kind form) {
+/// Posterior means, field after field, each with the prior strength that the method of moments gives it: of the ratio for
+/// intensity empirical_bayes, of the rate for beta_binomial.
+inline std::vector<float> sequential_posterior(const host& where, const scored_log& log, reckon::correction_kind form,
+                                               reckon::intensity_kind posterior) {
     std::vector<float> seen = log.calibration.p, out = log.test.p;
     for (std::size_t f = 0; f < log.fields.size(); ++f) {
         const auto learn = log.calibration.id_rows(log.fields.size()).slice(f, 1);
@@ -93,8 +132,10 @@ inline std::vector<float> sequential_empirical_bayes(const host& where, const sc
         stats.absorb(where, reckon::make_fielded("calibrate_ctr", seen, log.calibration.y, learn));
         reckon::confcalib_options options;
         options.correction = form;
-        options.confidence.intensity = reckon::intensity_kind::empirical_bayes;
-        options.confidence.kappa = reckon::empirical_bayes_kappa(stats, 0);
+        options.confidence.intensity = posterior;
+        options.confidence.kappa = posterior == reckon::intensity_kind::beta_binomial
+                                       ? reckon::beta_binomial_weight(stats, 0)
+                                       : reckon::empirical_bayes_kappa(stats, 0);
         options.cardinalities = {log.cardinalities[f]};
         const auto step = reckon::confcalib::fit(where, seen, log.calibration.y, learn, {}, options);
         step.apply(where, seen, learn, seen);
@@ -123,6 +164,8 @@ inline const char* name_of(reckon::intensity_kind intensity) {
             return "clamp";
         case reckon::intensity_kind::full:
             return "full";
+        case reckon::intensity_kind::beta_binomial:
+            return "beta-binomial";
         default:
             return "empirical Bayes";
     }
@@ -182,9 +225,10 @@ inline reckon::correction_kind fitting_form(const std::vector<float>& p) {
                                                               : reckon::correction_kind::ratio;
 }
 
-/// Every row of the table, in order. `form` is how ConfCalib corrects, `selected` the options that tuned() chose.
+/// Every row of the table, in order. `form` is how ConfCalib corrects, `selected` the options that tuned() chose,
+/// `by_scores` what choose_by_scores() chose.
 inline std::vector<method> all_methods(const scored_log& log, reckon::correction_kind form,
-                                       const reckon::confcalib_options& selected) {
+                                       const reckon::confcalib_options& selected, const score_choice& by_scores) {
     using namespace reckon;
     std::vector<method> out;
     const auto add = [&](std::string name, method_group group, auto predict) {
@@ -204,9 +248,26 @@ inline std::vector<method> all_methods(const scored_log& log, reckon::correction
     scores_only("global ratio", calibrate_scores<global_ratio>);
     scores_only("Platt", calibrate_scores<platt>);
     scores_only("temperature", calibrate_scores<temperature>);
+    scores_only("beta", calibrate_scores<beta_calibration>);
+    scores_only("Gaussian", calibrate_scores<gaussian_scaling>);
+    scores_only("Gamma", calibrate_scores<gamma_scaling>);
     scores_only("isotonic", calibrate_scores<isotonic>);
     scores_only("histogram, 15 bins", calibrate_scores<histogram_binning>);
+    scores_only("piecewise linear", calibrate_scores<piecewise_linear>);
+    scores_only("scaling-binning", calibrate_scores<scaling_binning>);
+    scores_only("BBQ", calibrate_scores<bbq>);
     scores_only("SIR", calibrate_scores<sir>);
+    scores_only("Venn-Abers", calibrate_scores<venn_abers>);
+    scores_only("spline", calibrate_scores<spline_calibration>);
+    scores_only("spline in log-odds", calibrate_scores<spline_logit>);
+    add("cross-validated: " + by_scores.name, method_group::score_only,
+        [index = by_scores.index](const host& where, const scored_log& l) {
+            std::vector<float> p(l.test.rows());
+            with_score_candidates([&](const auto&... candidates) {
+                apply_candidate(where, index, l.calibration.p, l.calibration.y, none{}, l.test.p, p, candidates...);
+            });
+            return p;
+        });
 
     for (std::size_t f = 0; f < log.fields.size(); ++f)
         add("full: " + log.fields[f], method_group::replacement, [f, form](const host& where, const scored_log& l) {
@@ -214,8 +275,13 @@ inline std::vector<method> all_methods(const scored_log& log, reckon::correction
         });
     add("full: all fields", method_group::replacement,
         [form](const host& where, const scored_log& l) { return calibrate_fields(where, l, full_replacement(form)); });
-    add("empirical Bayes: sequential", method_group::confcalib,
-        [form](const host& where, const scored_log& l) { return sequential_empirical_bayes(where, l, form); });
+    const auto posterior = [&](const char* name, intensity_kind kind) {
+        add(name, method_group::confcalib, [form, kind](const host& where, const scored_log& l) {
+            return sequential_posterior(where, l, form, kind);
+        });
+    };
+    posterior("empirical Bayes: sequential", intensity_kind::empirical_bayes);
+    posterior("beta-binomial: sequential", intensity_kind::beta_binomial);
 
     const auto confident = [&](fusion_kind fusion, intensity_kind intensity) {
         confcalib_options options;

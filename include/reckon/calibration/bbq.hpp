@@ -200,6 +200,8 @@ class bbq {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("BBQ ");
     static constexpr std::uint32_t bytes_version = 1;
+    /// The fit ranks rows, whatever their weight: see refit().
+    static constexpr bool ranks_rows = true;
 
     /// One step with the value 1/2.
     bbq() : steps_({}, {0.5}) {}

@@ -48,6 +48,8 @@ class histogram_binning {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("HIST");
     static constexpr std::uint32_t bytes_version = 1;
+    /// The fit ranks rows, whatever their weight: see refit().
+    static constexpr bool ranks_rows = true;
 
     /// One bin with the value 1/2.
     histogram_binning() : bins_(score_bins::width(1)), values_(1, 0.5) {}

@@ -199,6 +199,8 @@ class piecewise_linear {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("PLIN");
     static constexpr std::uint32_t bytes_version = 1;
+    /// The fit ranks rows, whatever their weight: see refit().
+    static constexpr bool ranks_rows = true;
 
     /// The identity.
     piecewise_linear()

@@ -111,6 +111,8 @@ class scaling_binning {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("SCBN");
     static constexpr std::uint32_t bytes_version = 1;
+    /// The fit ranks rows, whatever their weight: see refit().
+    static constexpr bool ranks_rows = true;
 
     /// One bin with the value 1/2.
     scaling_binning() : steps_({}, {0.5}) {}

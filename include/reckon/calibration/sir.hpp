@@ -38,6 +38,8 @@ class sir {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("SIR ");
     static constexpr std::uint32_t bytes_version = 1;
+    /// The fit ranks rows, whatever their weight: see refit().
+    static constexpr bool ranks_rows = true;
 
     /// The identity.
     sir() : sir({0.0, 1.0}, {0.0, 1.0}) {}

@@ -61,6 +61,8 @@ class spline_logit {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("SPLL");
     static constexpr std::uint32_t bytes_version = 1;
+    /// The fit ranks rows, whatever their weight: see refit().
+    static constexpr bool ranks_rows = true;
 
     /// The identity.
     spline_logit() : spline_logit({-1.0, 1.0}, {-1.0, 1.0}) {}

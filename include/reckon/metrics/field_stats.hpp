@@ -12,6 +12,7 @@
 #include "reckon/core/batch.hpp"
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/expects.hpp"
+#include "reckon/core/fading_clock.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/lane.hpp"
 #include "reckon/core/views.hpp"
@@ -110,7 +111,7 @@ class field_stats {
     ///
     /// Throws    std::invalid_argument for no field, more than max_cells cells, or an option out of range.
     explicit field_stats(std::vector<std::size_t> cardinalities, field_stats_options options = {})
-        : values_(std::move(cardinalities)), options_(std::move(options)), clock_(options_.start) {
+        : values_(std::move(cardinalities)), options_(std::move(options)), clock_(options_.half_life, options_.start) {
         const char* const wrong = complaint(values_, options_);
         expects(wrong == nullptr, "field_stats", wrong == nullptr ? "" : wrong);
         lay_out();
@@ -122,7 +123,7 @@ class field_stats {
     const std::vector<std::size_t>& cardinalities() const noexcept { return values_; }
     std::size_t bins() const noexcept { return options_.bin_edges.size() + 1; }
     const field_stats_options& options() const noexcept { return options_; }
-    double clock() const noexcept { return clock_; }
+    double clock() const noexcept { return clock_.now(); }
     /// Rows absorbed and rows skipped; they do not fade.
     std::uint64_t accepted() const noexcept { return accepted_; }
     std::uint64_t rejected() const noexcept { return rejected_; }
@@ -159,15 +160,7 @@ class field_stats {
     /// Sets the clock and fades the sums to it.
     ///
     /// Throws    std::invalid_argument when `now` is not finite or before the clock.
-    void advance(double now) {
-        expects(std::isfinite(now) && now >= clock_, "field_stats::advance", "the clock is at ", clock_,
-                " and cannot be set to ", now);
-        const double factor = fade(now - clock_);
-        if (factor != 1) {
-            for (field_cell& cell : cells_) cell.scale(factor);
-        }
-        clock_ = now;
-    }
+    void advance(double now) { fade(clock_.advance("field_stats::advance", now)); }
 
     /// Brings both sides to the later clock and adds.
     ///
@@ -179,13 +172,11 @@ class field_stats {
                     " values here, ", other.values(f), " there");
         }
         expects(options_.bin_edges == other.options_.bin_edges, "field_stats::merge", "the score bins differ");
-        expects(options_.half_life == other.options_.half_life, "field_stats::merge", "a half-life of ",
-                options_.half_life, " here, ", other.options_.half_life, " there");
-        if (other.clock_ > clock_) advance(other.clock_);
-        const double factor = fade(clock_ - other.clock_);
+        const auto factors = clock_.align("field_stats::merge", other.clock_);
+        fade(factors.mine);
         for (std::size_t c = 0; c < cells_.size(); ++c) {
             field_cell cell = other.cells_[c];
-            if (factor != 1) cell.scale(factor);
+            if (factors.theirs != 1) cell.scale(factors.theirs);
             cells_[c].add(cell);
         }
         accepted_ += other.accepted_;
@@ -201,9 +192,7 @@ class field_stats {
     void write(byte_writer& out) const {
         out.put_array(std::vector<std::uint64_t>(values_.begin(), values_.end()));
         out.put_array(options_.bin_edges);
-        out.put(options_.half_life);
-        out.put(options_.start);
-        out.put(clock_);
+        clock_.write(out);
         out.put(accepted_);
         out.put(rejected_);
         for (const field_cell& cell : cells_) {
@@ -218,13 +207,12 @@ class field_stats {
         const auto cardinalities = in.get_array<std::uint64_t>();
         field_stats_options options;
         options.bin_edges = in.get_array<double>(max_bins - 1);
-        options.half_life = in.get<double>();
-        options.start = in.get<double>();
+        const fading_clock clock = fading_clock::read(in, "field_stats");
+        options.half_life = clock.half_life();
+        options.start = clock.start();
         const std::vector<std::size_t> values(cardinalities.begin(), cardinalities.end());
         const char* const wrong = complaint(values, options);
         expects_bytes(wrong == nullptr, "field_stats", wrong == nullptr ? "" : wrong);
-        const auto clock = in.get<double>();
-        expects_bytes(std::isfinite(clock) && clock >= options.start, "field_stats", "the clock is at ", clock);
         const auto accepted = in.get<std::uint64_t>();
         const auto rejected = in.get<std::uint64_t>();
         // Before the table is allocated.
@@ -264,8 +252,7 @@ class field_stats {
             if (!(edge > previous && edge < 1)) return "bin edges must ascend inside (0, 1)";
             previous = edge;
         }
-        if (!(options.half_life > 0)) return "the half-life must be positive";
-        if (!std::isfinite(options.start)) return "the clock must start at a finite time";
+        if (const char* const wrong = fading_clock::complaint(options.half_life, options.start)) return wrong;
         if (cell_count(values, options.bin_edges.size() + 1) > max_cells) return "more than 2^26 cells";
         return nullptr;
     }
@@ -280,11 +267,14 @@ class field_stats {
         for (std::size_t b = 1; b < bins(); ++b) sum.add(cells_[first + b]);
         return sum;
     }
-    double fade(double elapsed) const noexcept { return elapsed > 0 ? std::exp2(-elapsed / options_.half_life) : 1.0; }
+    void fade(double factor) noexcept {
+        if (factor == 1) return;
+        for (field_cell& cell : cells_) cell.scale(factor);
+    }
 
     std::vector<std::size_t> values_;
     field_stats_options options_;
-    double clock_ = 0;
+    fading_clock clock_;
     std::uint64_t accepted_ = 0;
     std::uint64_t rejected_ = 0;
     std::vector<std::size_t> first_;  // cell of value 0 of every field, and the end

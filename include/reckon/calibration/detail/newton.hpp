@@ -157,6 +157,10 @@ struct logistic_model {
         for (std::size_t j = 0; j < Features::varying; ++j) z = mul_add(V(static_cast<T>(theta[j])), x[j], z);
         return z;
     }
+    template <class V>
+    RECKON_INLINE V log_odds(V f, V (&x)[Features::varying]) const noexcept {
+        return log_odds(f, f, x);
+    }
 };
 
 /// Gradient and Hessian of the sum of w * cross-entropy(target, sigmoid(theta . x)) at one theta.
