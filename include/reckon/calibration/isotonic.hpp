@@ -7,13 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
+#include <functional>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "reckon/calibration/calibrator.hpp"
-#include "reckon/calibration/detail/sorted_cuts.hpp"
+#include "reckon/calibration/detail/knots.hpp"
 #include "reckon/core/batch.hpp"
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/isa.hpp"
@@ -209,11 +209,10 @@ class isotonic {
     /// From knots: scores strictly increasing, levels monotone in [0, 1].
     ///
     /// Throws    std::invalid_argument for other knots, or when the lengths differ.
-    isotonic(std::vector<double> scores, std::vector<double> levels)
-        : scores_(std::move(scores)), levels_(std::move(levels)) {
-        const char* fault = knot_fault();
+    isotonic(std::vector<double> scores, std::vector<double> levels) {
+        const char* const fault = knot_fault(scores, levels);
         expects(fault == nullptr, "isotonic", fault == nullptr ? "" : fault);
-        index_knots();
+        map_ = detail::polygon(std::move(scores), std::move(levels));
     }
 
     template <exec::policy Policy, vector_like P, vector_like Y, class W = none, class Isa = isa::native>
@@ -233,64 +232,61 @@ class isotonic {
 
     template <std::floating_point T, class Isa = isa::native>
     T operator()(T score) const noexcept {
-        return levels_.empty() ? identity(score) : lines_.at(score);
+        return map_.at(score);
     }
     template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
     void apply(const Policy& where, const In& scores, Out&& out) const {
-        if (!levels_.empty()) return lines_.template apply<Isa>("isotonic", where, scores, out);
-        detail::map_each_score<Isa>("isotonic", where, scores, out, [](auto score) { return identity(score); });
+        map_.template apply<Isa>("isotonic", where, scores, out);
     }
 
     /// Knots in ascending order of score: a block has one or two, at its first and last score.
-    const std::vector<double>& knot_scores() const noexcept { return scores_; }
-    const std::vector<double>& knot_levels() const noexcept { return levels_; }
+    const std::vector<double>& knot_scores() const noexcept { return map_.scores(); }
+    const std::vector<double>& knot_levels() const noexcept { return map_.levels(); }
     counts seen() const noexcept { return seen_; }
 
     void write(byte_writer& out) const {
         out.put(seen_.accepted);
         out.put(seen_.rejected);
-        out.put_array(scores_);
-        out.put_array(levels_);
+        out.put_array(knot_scores());
+        out.put_array(knot_levels());
     }
     static isotonic read(byte_reader& in) {
         isotonic model;
         model.seen_.accepted = in.get<std::uint64_t>();
         model.seen_.rejected = in.get<std::uint64_t>();
-        model.scores_ = in.get_array<double>();
-        model.levels_ = in.get_array<double>(model.scores_.size());
-        const char* fault = model.knot_fault();
+        auto scores = in.get_array<double>();
+        auto levels = in.get_array<double>(scores.size());
+        const char* const fault = knot_fault(scores, levels);
         expects_bytes(fault == nullptr, "isotonic", fault == nullptr ? "" : fault);
-        model.index_knots();
+        model.map_ = detail::polygon(std::move(scores), std::move(levels));
         return model;
     }
 
   private:
-    const char* knot_fault() const noexcept {
-        if (scores_.size() != levels_.size()) return "as many scores as levels are needed";
-        if (scores_.size() >= (std::uint64_t{1} << 32)) return "fewer than 2^32 knots are possible";
-        bool rises = true, falls = true;
-        for (std::size_t i = 0; i < scores_.size(); ++i) {
-            if (!in_range(scores_[i])) return "knot scores must be finite floats";
-            if (!(levels_[i] >= 0.0 && levels_[i] <= 1.0)) return "knot levels must be in [0, 1]";
-            if (i == 0) continue;
-            if (!(scores_[i - 1] < scores_[i])) return "knot scores must increase";
-            rises &= levels_[i - 1] <= levels_[i];
-            falls &= levels_[i - 1] >= levels_[i];
+    // Knots on their way into a model.
+    struct knot_list {
+        std::vector<double> scores, levels;
+
+        void add_block(double first, double last, double level) {
+            scores.push_back(first);
+            levels.push_back(level);
+            if (last == first) return;
+            scores.push_back(last);
+            levels.push_back(level);
         }
-        return rises || falls ? nullptr : "knot levels must be monotone";
-    }
+        isotonic model(const counts& seen) && {
+            isotonic fitted;
+            fitted.map_ = detail::polygon(std::move(scores), std::move(levels));
+            fitted.seen_ = seen;
+            return fitted;
+        }
+    };
 
-    // Finite as a float: differences of two such scores do not overflow.
-    static bool in_range(double score) noexcept {
-        return std::fabs(score) <= static_cast<double>((std::numeric_limits<float>::max)());
-    }
-
-    void add_block(double first, double last, double level) {
-        scores_.push_back(first);
-        levels_.push_back(level);
-        if (last == first) return;
-        scores_.push_back(last);
-        levels_.push_back(level);
+    static const char* knot_fault(const std::vector<double>& scores, const std::vector<double>& levels) noexcept {
+        if (const char* const fault = detail::polygon::fault(scores, levels)) return fault;
+        const bool monotone = std::is_sorted(levels.begin(), levels.end()) ||
+                              std::is_sorted(levels.begin(), levels.end(), std::greater<>());
+        return monotone ? nullptr : "knot levels must be monotone";
     }
 
     template <class Isa, class Y>
@@ -312,21 +308,19 @@ class isotonic {
                 }
             });
         }
-        isotonic model;
-        model.seen_.accepted = scores.size();
+        knot_list knots;
         runs.finish().for_each([&](const auto& block) {
-            model.add_block(static_cast<double>(from_ordered_bits<float>(block.first)),
+            knots.add_block(static_cast<double>(from_ordered_bits<float>(block.first)),
                             static_cast<double>(from_ordered_bits<float>(block.last)), block.sum / block.weight);
         });
-        model.index_knots();
-        return model;
+        return std::move(knots).model({scores.size(), 0});
     }
 
     template <class Isa, class P, class Y, class W>
     static isotonic fit_general(const scored<P, Y, W>& batch, const isotonic_options& options) {
         const double sign = options.increasing ? 1.0 : -1.0;
         const auto order = ascending_order<Isa>(batch.scores);
-        isotonic model;
+        counts seen;
         detail::pooled_blocks<double> blocks;
         for (std::size_t i = 0; i < order.size();) {
             const double score = batch.score(order[i]);
@@ -335,8 +329,8 @@ class isotonic {
             do {
                 const std::size_t row = order[i];
                 const double y = batch.label(row), w = batch.weight(row);
-                const bool ok = in_range(score) && y >= 0.0 && y <= 1.0 && w >= 0.0 && std::isfinite(w);
-                model.seen_.absorb(ok);
+                const bool ok = detail::is_knot_score(score) && y >= 0.0 && y <= 1.0 && w >= 0.0 && std::isfinite(w);
+                seen.absorb(ok);
                 if (ok) {
                     sum += sign * w * y;
                     weight += w;
@@ -345,25 +339,14 @@ class isotonic {
             } while (i < order.size() && batch.score(order[i]) == score);
             if (weight > 0.0) blocks.push({sum, weight, score, score});
         }
+        knot_list knots;
         blocks.for_each(
-            [&](const auto& block) { model.add_block(block.first, block.last, sign * block.sum / block.weight); });
-        model.index_knots();
-        return model;
+            [&](const auto& block) { knots.add_block(block.first, block.last, sign * block.sum / block.weight); });
+        return std::move(knots).model(seen);
     }
 
-    void index_knots() {
-        if (!scores_.empty()) lines_ = detail::line_table(scores_, levels_);
-    }
-    // What a fit to nothing gives.
-    template <class T>
-    RECKON_INLINE static T identity(T score) noexcept {
-        return (std::clamp)(score, T(0), T(1));  // NaN passes
-    }
-
-    std::vector<double> scores_;
-    std::vector<double> levels_;
+    detail::polygon map_;
     counts seen_;
-    detail::line_table lines_;  // the knots arranged for apply()
 };
 
 }  // namespace reckon

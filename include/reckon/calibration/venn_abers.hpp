@@ -103,24 +103,26 @@ class venn_abers {
 
     template <class T, class Isa = isa::native>
     T operator()(T score) const noexcept {
-        T value;
-        map_block<1>(&score, &value, 1);
-        return value;
+        return table_.empty() ? identity(score) : pick(table_.data(), score, knots_.count_up_to(score));
     }
     template <exec::policy Policy, vector_like In, vector_like Out, class Isa = isa::native>
     void apply(const Policy& where, const In& scores, Out&& out) const {
-        detail::map_score_blocks("venn_abers", where, scores, out,
-                                 [this]<std::size_t N, class T>(const T* from, T* to, std::size_t n) {
-                                     this->template map_block<N>(from, to, n);
-                                 });
+        if (table_.empty()) {
+            detail::map_each_score<Isa>("venn_abers", where, scores, out, [](auto score) { return identity(score); });
+        } else {
+            detail::map_by_cuts<Isa>(
+                "venn_abers", where, knots_, scores, out,
+                [table = table_.data()](auto score, std::size_t count) { return pick(table, score, count); });
+        }
     }
 
     /// p0 and p1 of one score; NaN for both at NaN.
     venn_abers_interval interval(double score) const noexcept {
         if (!(score == score)) return {score, score};
-        std::size_t count[1];
-        this->template count_block<1>(&score, count, 1);
-        return {steps_.lower[count[0]], steps_.upper[below(count[0], score)]};
+        const std::size_t count = knots_.count_up_to(score);
+        // The step of p1 reaches up to and including its upper knot.
+        const bool at_knot = count > 0 && steps_.knots[count - 1] == score;
+        return {steps_.lower[count], steps_.upper[at_knot ? count - 1 : count]};
     }
     /// Writes p0 and p1 of a column of scores.
     template <exec::policy Policy, vector_like In, vector_like Lower, vector_like Upper>
@@ -194,53 +196,21 @@ class venn_abers {
     }
 
     void index_steps() {
-        cells_.build(steps_.knots);
-        const double inf = std::numeric_limits<double>::infinity();
         const std::size_t n = steps_.knots.size();
-        table_.assign(1 + n + cells_.padding(), {inf, 0.0, 0.0});
+        if (n == 0) return;
+        knots_ = detail::sorted_cuts(steps_.knots);
         const double start = point_of(steps_.lower[0], steps_.upper[0]);
-        table_[0] = {-inf, start, start};
+        table_.assign(1 + n, {-std::numeric_limits<double>::infinity(), start, start});
         for (std::size_t k = 1; k <= n; ++k) {
             // Rounding must not make the value fall.
             const double at = (std::max)(table_[k - 1].above, point_of(steps_.lower[k], steps_.upper[k - 1]));
             table_[k] = {steps_.knots[k - 1], at, (std::max)(at, point_of(steps_.lower[k], steps_.upper[k]))};
         }
     }
-
-    // How many knots are at or below each score.
-    template <std::size_t N, class T>
-    RECKON_INLINE void count_block(const T* scores, std::size_t (&count)[N], std::size_t n) const noexcept {
-        if (steps_.knots.empty()) {
-            std::fill(count, count + n, std::size_t{0});
-            return;
-        }
-        // Past the ends the count is that of the float next to them.
-        constexpr double most = static_cast<double>((std::numeric_limits<float>::max)());
-        double inside[N];
-        for (std::size_t k = 0; k < n; ++k) {
-            const auto score = static_cast<double>(scores[k]);
-            inside[k] = score > -most ? (score < most ? score : most) : -most;  // NaN: lowest
-        }
-        cells_.count_up_to(inside, count, n, [this](std::size_t i) { return table_[i + 1].score; });
-    }
-    // The step of p1, which reaches up to and including its upper knot.
-    std::size_t below(std::size_t count, double score) const noexcept {
-        return count > 0 && steps_.knots[count - 1] == score ? count - 1 : count;
-    }
-
-    template <std::size_t N, class T>
-    RECKON_INLINE void map_block(const T* scores, T* values, std::size_t n) const noexcept {
-        if (steps_.knots.empty()) {
-            for (std::size_t k = 0; k < n; ++k) values[k] = (std::clamp)(scores[k], T(0), T(1));  // NaN passes
-            return;
-        }
-        std::size_t count[N];
-        this->template count_block<N>(scores, count, n);
-        for (std::size_t k = 0; k < n; ++k) {
-            const step& here = table_[count[k]];
-            const auto value = static_cast<T>(static_cast<double>(scores[k]) == here.score ? here.at : here.above);
-            values[k] = scores[k] == scores[k] ? value : scores[k];
-        }
+    // What a fit to nothing gives.
+    template <class T>
+    RECKON_INLINE static T identity(T score) noexcept {
+        return (std::clamp)(score, T(0), T(1));  // NaN passes
     }
 
     // Probability at the knot, and above it up to the next one.
@@ -249,13 +219,20 @@ class venn_abers {
         double at;
         double above;
     };
+    // NaN in, NaN out.
+    template <class T>
+    RECKON_INLINE static T pick(const step* table, T score, std::size_t count) noexcept {
+        const step& here = table[count];
+        const auto value = static_cast<T>(static_cast<double>(score) == here.score ? here.at : here.above);
+        return score == score ? value : score;
+    }
 
     detail::venn_abers_steps steps_;
     venn_abers_point point_ = venn_abers_point::log_loss;
     counts seen_;
-    // Derived from the steps for apply().
+    // Derived from the steps for apply(); empty without knots.
     std::vector<step> table_;
-    detail::knot_cells cells_;
+    detail::sorted_cuts knots_;
 };
 
 }  // namespace reckon

@@ -1,8 +1,7 @@
-// Look-ups in lists of rising scores: the search that step functions and polygons share, and the polygon.
+// Knots of calibrators: what makes a list of scores one, and the polygon through knots and levels.
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +11,6 @@
 
 #include "reckon/calibration/calibrator.hpp"
 #include "reckon/calibration/detail/sorted_cuts.hpp"
-#include "reckon/core/sort.hpp"
 
 namespace reckon::detail {
 
@@ -29,76 +27,6 @@ inline const char* knot_score_fault(const std::vector<double>& scores) noexcept 
         if (i > 0 && !(scores[i - 1] < scores[i])) return "knot scores must increase";
     }
     return nullptr;
-}
-
-/// Finds how many knots are at or below a score: those of earlier cells by a table, then a short search in its own.
-/// Cells have equal width in ordered bits of float; rounding to float is monotone, so a knot never lies in a later cell
-/// than a score above it.
-class knot_cells {
-  public:
-    /// Scores as knot_score_fault() lets pass.
-    void build(const std::vector<double>& scores) {
-        cells_.clear();
-        first_step_ = 0;
-        if (scores.empty()) return;
-        lowest_ = ordered_bits(static_cast<float>(scores.front()));
-        const std::uint32_t range = ordered_bits(static_cast<float>(scores.back())) - lowest_;
-        const int cell_bits = (std::min)(static_cast<int>(std::bit_width(scores.size())) + 3, 12);
-        shift_ = (std::max)(static_cast<int>(std::bit_width(range)) - cell_bits, 0);
-        last_cell_ = std::size_t{range} >> shift_;
-        cells_.assign(last_cell_ + 2, 0);
-        for (const double score : scores) ++cells_[cell(score) + 1];
-        std::uint32_t most = 0;
-        for (std::size_t c = 1; c < cells_.size(); ++c) {
-            most = (std::max)(most, cells_[c]);
-            cells_[c] += cells_[c - 1];
-        }
-        first_step_ = std::bit_floor(most);
-    }
-
-    /// Entries of infinity that the searched table needs past its last knot, so that the search need not look where it
-    /// ends.
-    std::size_t padding() const noexcept { return 2 * first_step_; }
-
-    /// count[k]: of the knots at or below inside[k], which is finite as a float. knot(i) is the score of knot i in the
-    /// padded table. The scores of a block take each step of the search together, so that its loads overlap.
-    template <std::size_t N, class Knot>
-    RECKON_INLINE void count_up_to(const double (&inside)[N], std::size_t (&count)[N], std::size_t n,
-                                   Knot&& knot) const noexcept {
-        for (std::size_t k = 0; k < n; ++k) count[k] = cells_[cell(inside[k])];
-        for (std::size_t step = first_step_; step > 0; step /= 2) {
-            for (std::size_t k = 0; k < n; ++k) {
-                count[k] += step * static_cast<std::size_t>(knot(count[k] + step - 1) <= inside[k]);
-            }
-        }
-    }
-
-  private:
-    RECKON_INLINE std::size_t cell(double score) const noexcept {
-        const std::uint32_t key = ordered_bits(static_cast<float>(score));
-        return key <= lowest_ ? 0 : (std::min)(std::size_t{key - lowest_} >> shift_, last_cell_);
-    }
-
-    std::vector<std::uint32_t> cells_;  // cells_[c] knots lie in cells before c
-    std::uint32_t lowest_ = 0;
-    int shift_ = 0;
-    std::size_t last_cell_ = 0;
-    std::size_t first_step_ = 0;
-};
-
-/// out[i] = map(block of scores), sixteen at a time; out may be the scores themselves.
-///
-/// Throws    std::invalid_argument when the sizes differ.
-template <exec::policy Policy, vector_like In, vector_like Out, class Body>
-void map_score_blocks(const char* kernel, const Policy& where, const In& scores, Out& out, Body&& body) {
-    const auto from = input(scores);
-    const auto to = output_like(kernel, scores, out);
-    exec::map_parts(where, from.size(), [&](std::size_t first, std::size_t count) {
-        constexpr std::size_t block = 16;
-        for (std::size_t i = first; i < first + count; i += block) {
-            body.template operator()<block>(from.data() + i, to.data() + i, (std::min)(block, first + count - i));
-        }
-    });
 }
 
 /// Straight lines between knots, constant outside. Without knots the identity on [0, 1].
