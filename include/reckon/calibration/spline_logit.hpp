@@ -52,7 +52,7 @@ struct spline_logit_options {
 ///           bad examples, scores beyond float among them. apply: std::invalid_argument when sizes differ; propagates
 ///           NaN.
 /// Cost      fit: two passes to check the rows and find the knots, then about four Newton passes of one exponential and
-///           some 60 operations a row; 16 to 24 bytes a row of scratch. apply: 6 operations a knot, one exponential, and a
+///           about 150 operations a row; 16 to 24 bytes a row of scratch. apply: 6 operations a knot, one exponential, and a
 ///           logarithm for probabilities.
 /// Numerics  float scores are fitted in double and mapped in float.
 /// Source    Standard: logistic regression on a natural spline, knots as in Harrell 2001. Roughness, its weight and the
