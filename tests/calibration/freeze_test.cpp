@@ -340,3 +340,35 @@ TEST_CASE("to_json: parses, and every number reads back") {
     CHECK(json_parser::parse(to_json(platt(1, 0, score_kind::logit))).words.at("parameters.input") == "logit");
     CHECK(json_parser::parse(to_json(isotonic{})).numbers.at("parameters.knot_scores").empty());
 }
+
+TEST_CASE("to_json: kinds and numbers of calibrators built by hand") {
+    using list = std::vector<double>;
+    const auto parsed = [](const auto& c, const std::string& kind) {
+        const auto v = json_parser::parse(to_json(c));
+        CHECK(v.words.at("kind") == kind);
+        CHECK(!v.words.at("evaluate").empty());
+        CHECK(contains(freeze(c), "// Calibrator \"" + kind + "\", frozen by reckon "));
+        return v;
+    };
+    const auto beta = parsed(beta_calibration(0.7, 1.3, -0.1, score_kind::logit), "beta_calibration");
+    CHECK(beta.words.at("parameters.input") == "logit");
+    CHECK(beta.numbers.at("parameters.a") == list{0.7});
+    CHECK(beta.numbers.at("parameters.b") == list{1.3});
+    CHECK(beta.numbers.at("parameters.c") == list{-0.1});
+    const gaussian_scaling g(0.4, 1.7, -0.3, -2.0, 4.5, 0.2);
+    const auto gaussian = parsed(g, "gaussian_scaling");
+    CHECK(gaussian.numbers.at("parameters.centre_slope") == list{g.centre_slope()});
+    CHECK(gaussian.numbers.at("parameters.lowest") == list{-2.0});
+    const gamma_scaling m(0.4, 1.7, -0.3, 0.1, 4.5, 0.2);
+    CHECK(parsed(m, "gamma_scaling").numbers.at("parameters.b") == list{m.b()});
+    const auto spline = parsed(spline_logit({-3, -1, 2.5}, {-2, 1, 0.1}), "spline_logit");
+    CHECK(spline.numbers.at("parameters.values") == list{-2, 1, 0.1});
+    const auto lines = parsed(piecewise_linear({-3, 0.1, 2.5}, {-2, 0.3, 1}), "piecewise_linear");
+    CHECK(lines.numbers.at("parameters.knots") == list{-3, 0.1, 2.5});
+    CHECK(parsed(spline_calibration{}, "spline_calibration").numbers.at("parameters.knot_scores").empty());
+    CHECK(parsed(bbq({0.1, 0.5}, {0.2, 0.1, 0.9}), "bbq").numbers.at("parameters.values") == list{0.2, 0.1, 0.9});
+    CHECK(parsed(scaling_binning{}, "scaling_binning").numbers.at("parameters.values") == list{0.5});
+    const auto venn = parsed(venn_abers({0.3}, {0.1, 0.2}, {0.4, 0.7}), "venn_abers");
+    CHECK(venn.numbers.at("parameters.lower") == list{0.1, 0.2});
+    CHECK(venn.numbers.at("parameters.upper") == list{0.4, 0.7});
+}
