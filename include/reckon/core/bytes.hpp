@@ -70,9 +70,9 @@ class byte_writer {
   public:
     template <storable T>
     void put(T value) {
-        const std::size_t at = payload_.size();
-        payload_.resize(at + sizeof(T));
-        detail::store_little(payload_.data() + at, value);
+        std::byte bytes[sizeof(T)];
+        detail::store_little(bytes, value);
+        payload_.insert(payload_.end(), bytes, bytes + sizeof(T));
     }
     /// A length as 64 bits, then the elements.
     template <storable T>
