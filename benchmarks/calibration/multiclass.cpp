@@ -1,10 +1,10 @@
 // Multiclass calibrators: fit and apply from logits, an item being one score (a row has K of them).
 //
-// Temperature: one exponential a score and pass, the state is 2 sums. Vector scaling: one exponential and 2 K multiply-adds
-// a score and pass, the state has 2 K^2 sums. Dirichlet calibration: K (K + 1)^2 / 4 multiply-adds a score and pass. apply:
-// one exponential a score (and K multiply-adds for Dirichlet calibration); it reads 4 bytes and writes 4. Fits check the
-// rows, start from a sixteenth of them and make a few passes in double. Beside them plain loops over rows in double with
-// the C library's exp: the temperature by Newton's method, and softmax.
+// Temperature: one exponential a score and pass, the state is 2 sums. Vector scaling: one exponential and 2 K
+// multiply-adds a score and pass, the state has 2 K^2 sums. Dirichlet calibration: K (K + 1)^2 / 4 multiply-adds a
+// score and pass. apply: one exponential a score (and K multiply-adds for Dirichlet calibration); it reads 4 bytes
+// and writes 4. Fits check the rows, start from a sixteenth of them and make a few passes in double. Beside them
+// plain loops over rows in double with the C library's exp: the temperature by Newton's method, and softmax.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

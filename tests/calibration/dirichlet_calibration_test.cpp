@@ -26,8 +26,8 @@ std::vector<double> parameters(const dirichlet_calibration& c) {
 }  // namespace
 
 TEST_CASE("dirichlet_calibration: worked example") {
-    // Dirichlet(2, 1) and Dirichlet(1, 2) at equal priors have the odds p_1 / p_0: ln odds = ln p_1 - ln p_0, so W is the
-    // identity up to what all classes share. Here at three scores with exactly these rates.
+    // Dirichlet(2, 1) and Dirichlet(1, 2) at equal priors have the odds p_1 / p_0: ln odds = ln p_1 - ln p_0, so W is
+    // the identity up to what all classes share. Here at three scores with exactly these rates.
     const std::vector<double> p{0.75, 0.25, 0.5, 0.5, 0.25, 0.75};
     std::vector<double> scores;
     std::vector<int> y;

@@ -90,7 +90,8 @@ TEST_CASE("class_reliability: merges over any split, under every policy, and sur
     CHECK(to_bytes(classwise_reliability(exec::host(pool), view(q, many, classes), labels)) == to_bytes(want));
 
     const auto usable = [](const class_reliability& r) {
-        return !(r.classwise_ece() > 1.001) && !(r.top_label_ece() > 1.001) && !(r.log_loss() < 0.0) && r.classes() >= 1;
+        return !(r.classwise_ece() > 1.001) && !(r.top_label_ece() > 1.001) && !(r.log_loss() < 0.0) &&
+               r.classes() >= 1;
     };
     class_reliability small(2, {.bins = score_bins::width(2)});
     const std::vector<double> rows{0.75, 0.25, 0.25, 0.75};

@@ -97,8 +97,8 @@ struct matrix_scaling_sums {
 
 }  // namespace detail
 
-/// Dirichlet calibration of K classes, or matrix scaling: p' = softmax(W x + b), x the logarithms of probabilities or any
-/// real scores.
+/// Dirichlet calibration of K classes, or matrix scaling: p' = softmax(W x + b), x the logarithms of probabilities or
+/// any real scores.
 ///
 ///   fit minimises  sum_i w_i [ ln sum_k e^(t_ik) - sum_k target_ik t_ik ] / sum_i w_i
 ///                  + off_diagonal / (K (K - 1)) sum_{k != j} W_kj^2 + intercept / K sum_k b_k^2,      t_i = W x_i + b
@@ -106,18 +106,20 @@ struct matrix_scaling_sums {
 /// Shapes    scores [N, K], labels [N] in 0 .. K - 1, weights [N] or empty for ones. K <= 32.
 /// Fit       Newton's method over the K (K + 1) parameters from W = 0, b = ln(N_k + 1); from the fit of every sixteenth
 ///           row when there are 8192 or more. Rows added to W and constants added to b change nothing where no ridge
-///           sees them: the columns of W then have mean 1/K and b has mean 0, which gives W = 1 for the identity. A class
-///           without rows gets the probability that the smoothed targets leave it. Without smoothing and ridge, data
-///           that the scores separate (or an absent class) have no optimum; the result is then finite, steep and depends
-///           on max_passes. K = 1: W = 1, b = 0. It has K^2 parameters: below some hundred rows a class take a ridge
-///           (0.001 to 1, chosen on held-out rows), or vector_scaling.
+///           sees them: the columns of W then have mean 1/K and b has mean 0, which gives W = 1 for the identity. A
+///           class without rows gets the probability that the smoothed targets leave it. Without smoothing and ridge,
+///           data that the scores separate (or an absent class) have no optimum; the result is then finite, steep and
+///           depends on max_passes. K = 1: W = 1, b = 0. It has K^2 parameters: below some hundred rows a class take
+///           a ridge (0.001 to 1, chosen on held-out rows), or vector_scaling.
 /// Throws    fit: std::invalid_argument when columns differ in length, K > 32 or an option is out of range; counts and
 ///           skips bad rows. apply: std::invalid_argument when sizes differ; a NaN makes its row NaN.
-/// Cost      fit: one pass to check the rows and five to ten Newton passes of K exponentials and K^2 (K + 1)^2 / 4
-///           multiply-adds a row; N K scores of scratch for probabilities, 4 K^4 bytes a part, a Cholesky solve of K^6 / 6
-///           multiply-adds a pass. apply: K^2 multiply-adds and K exponentials a row, K logarithms for probabilities.
+/// Cost      fit: one pass to check the rows and about five Newton passes (more without a start from a sample) of K
+///           exponentials and K^2 (K + 1)^2 / 4 multiply-adds a row; N K scores of scratch for probabilities, 4 K^4
+///           bytes a part, a Cholesky solve of K^6 / 6 multiply-adds a pass. apply: K^2 multiply-adds and K
+///           exponentials a row, K logarithms for probabilities.
 /// Numerics  fit in double lanes. apply of float scores rounds W x + b to float. Parameters are limited to 1e30.
-/// Source    Kull et al. 2019 (Dirichlet calibration and ODIR); Guo et al. 2017 (matrix scaling); targets and solver ours.
+/// Source    Kull et al. 2019 (Dirichlet calibration and ODIR); Guo et al. 2017 (matrix scaling); targets and solver
+///           ours.
 class dirichlet_calibration {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("DIRI");
@@ -128,7 +130,8 @@ class dirichlet_calibration {
     dirichlet_calibration() : dirichlet_calibration({1.0}, {0.0}) {}
     /// Weights W, row after row, and intercepts b.
     ///
-    /// Throws    std::invalid_argument unless there are K * K weights and K intercepts, K in 1 .. 32, at most 1e30 in size.
+    /// Throws    std::invalid_argument unless there are K * K weights and K intercepts, K in 1 .. 32, at most 1e30 in
+    ///           size.
     dirichlet_calibration(std::vector<double> weights, std::vector<double> intercepts,
                           score_kind input = score_kind::probability)
         : weights_(std::move(weights)), intercepts_(std::move(intercepts)), input_(input) {
@@ -273,7 +276,8 @@ class dirichlet_calibration {
         return fitted;
     }
 
-    // The ridges, and where there is none a curvature for the direction that the classes share, in which nothing changes.
+    // The ridges, and where there is none a curvature for the direction that the classes share, in which nothing
+    // changes.
     static void penalise(detail::class_newton_sums& sums, const std::vector<double>& theta,
                          const std::vector<double>& scale, const dirichlet_calibration_options& options) noexcept {
         const std::size_t classes = scale.size(), columns = classes + 1;

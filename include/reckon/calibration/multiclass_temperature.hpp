@@ -80,14 +80,15 @@ struct temperature_sums {
 ///   fit minimises  sum_i w_i [ ln sum_k e^(beta z_ik) - beta z_i,y_i ]        over beta in [1e-3, 1e3]
 ///
 /// Shapes    scores [N, K], labels [N] in 0 .. K - 1, weights [N] or empty for ones.
-/// Fit       Newton's method inside a bracket, from beta = 1; from the fit of every sixteenth row when there are 8192 or
-///           more. An optimum outside the range gives the end of the range: 1e3 when the largest score always names the
-///           class, 1e-3 when the scores rank against the labels. K = 1, or all scores of each row equal: beta = 1. For
-///           K = 2 it is the temperature of z_1 - z_0. A class without rows needs no care: no parameter belongs to it.
+/// Fit       Newton's method inside a bracket, from beta = 1; from the fit of every sixteenth row when there are 8192
+///           or more. An optimum outside the range gives the end of the range: 1e3 when the largest score always
+///           names the class, 1e-3 when the scores rank against the labels. K = 1, or all scores of each row equal:
+///           beta = 1. For K = 2 it is the temperature of z_1 - z_0. A class without rows needs no care: no parameter
+///           belongs to it.
 /// Throws    fit: std::invalid_argument when columns differ in length or an option is out of range; counts and skips
 ///           bad rows. apply: std::invalid_argument when sizes differ; a NaN makes its row NaN.
-/// Cost      fit: one pass to check the rows and three to five Newton passes, one exponential a score each; N K scores of
-///           scratch for probabilities. apply: one exponential a score, and a logarithm for probabilities.
+/// Cost      fit: one pass to check the rows and three to five Newton passes, one exponential a score each; N K
+///           scores of scratch for probabilities. apply: one exponential a score, and a logarithm for probabilities.
 /// Numerics  sums in double lanes. Scores are taken relative to the largest of the row, so none overflows; the class of
 ///           the largest score keeps the largest probability, and scores closer than the rounding of e^x become ties.
 /// Source    Guo, Pleiss, Sun and Weinberger 2017; range and bracket ours.

@@ -92,7 +92,8 @@ struct vector_scaling_sums {
 
 /// Vector scaling of K classes: p' = softmax(a .* z + b), z any real scores or the logarithms of probabilities.
 ///
-///   fit minimises  sum_i w_i [ ln sum_k e^(t_ik) - sum_k target_ik t_ik ] / sum_i w_i + ridge term,  t_ik = a_k z_ik + b_k
+///   fit minimises  sum_i w_i [ ln sum_k e^(t_ik) - sum_k target_ik t_ik ] / sum_i w_i + ridge term
+///                  with t_ik = a_k z_ik + b_k
 ///
 /// Shapes    scores [N, K], labels [N] in 0 .. K - 1, weights [N] or empty for ones. K <= 512.
 /// Fit       Newton's method over the 2 K parameters from a = 0, b = ln(N_k + 1); from the fit of every sixteenth row
@@ -101,15 +102,18 @@ struct vector_scaling_sums {
 ///           (ridge: 1); one whose scores are all equal shares its effect between a_k and b_k. Slopes may come out
 ///           negative. Without smoothing and ridge, data that the scores separate (or an absent class) have no optimum;
 ///           the result is then finite, steep and depends on max_passes. K = 1: a = 1, b = 0. K = 2 on probabilities
-///           that add up to 1 is beta calibration without its sign constraint: logistic regression on [ln p, ln(1 - p), 1].
+///           that add up to 1 is beta calibration without its sign constraint: logistic regression on [ln p, ln(1 -
+///           p), 1].
 /// Throws    fit: std::invalid_argument when columns differ in length, K > 512 or an option is out of range; counts and
 ///           skips bad rows. apply: std::invalid_argument when sizes differ; a NaN makes its row NaN.
-/// Cost      fit: one pass to check the rows and four to eight Newton passes of K exponentials and 2 K^2 multiply-adds a
-///           row; N K scores of scratch for probabilities, 16 K^2 bytes a part, a Cholesky solve of 8 K^3 / 3
-///           multiply-adds a pass. apply: one exponential a score, and a logarithm for probabilities.
+/// Cost      fit: one pass to check the rows and about four Newton passes (more without a start from a sample) of K
+///           exponentials and 2 K^2 multiply-adds a row; N K scores of scratch for probabilities, 16 K^2 bytes a
+///           part, a Cholesky solve of 4 K^3 / 3 multiply-adds a pass. apply: one exponential a score, and a
+///           logarithm for probabilities.
 /// Numerics  fit in double lanes. apply of float scores rounds a z + b to float: the relative error of p' grows with
 ///           |a z| * 1e-7. Parameters are limited to 1e30.
-/// Source    Guo, Pleiss, Sun and Weinberger 2017; targets after Platt 1999, their form for K classes and the ridge ours.
+/// Source    Guo, Pleiss, Sun and Weinberger 2017; targets after Platt 1999, their form for K classes and the ridge
+///           ours.
 class vector_scaling {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("VECS");

@@ -36,8 +36,8 @@ struct class_reliability_options {
 ///   accuracy       = sum w [class of the largest p = y] / sum w
 ///
 /// Two states merge when classes, bins and epsilon are equal. A row with a probability outside [0, 1] (NaN included), a
-/// label that names no class or a weight that is negative, NaN or infinite is counted and skipped; that a row adds up to
-/// 1 is not checked. Every figure of the identity is NaN.
+/// label that names no class or a weight that is negative, NaN or infinite is counted and skipped; that a row adds up
+/// to 1 is not checked. Every figure of the identity is NaN.
 /// Numerics  plain double sums in the tables, compensated ones for log-loss and Brier.
 /// Source    Guo et al. 2017 (top-label); Kull et al. 2019 (classwise); tie rule ours.
 class class_reliability {

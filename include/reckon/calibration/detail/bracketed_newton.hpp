@@ -30,8 +30,8 @@ struct bracketed_newton_options {
 /// Minimises a convex function of x over [lowest, highest] from `x` on; derivatives(x) makes one pass.
 ///
 /// The slope rises with x, so its sign keeps a bracket around the optimum. The ends are tried when a Newton step leads
-/// to them, or when many steps went their way: without an optimum each step adds the same to x. A step that leads out of
-/// a bracket with tried ends is replaced by the geometric mean.
+/// to them, or when many steps went their way: without an optimum each step adds the same to x. A step that leads out
+/// of a bracket with tried ends is replaced by the geometric mean.
 template <class Derivatives>
 double bracketed_newton(double x, const bracketed_newton_options& options, Derivatives&& derivatives) {
     double low = options.lowest, high = options.highest;

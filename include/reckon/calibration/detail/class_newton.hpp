@@ -164,12 +164,12 @@ struct class_newton_result {
     bool converged = false;
 };
 
-/// Minimises a mean log-loss from `theta` on. pass(theta) makes one pass; reach(step) bounds how much a step changes the
-/// difference of two logits of any row.
+/// Minimises a mean log-loss from `theta` on. pass(theta) makes one pass; reach(step) bounds how much a step changes
+/// the difference of two logits of any row.
 ///
-/// Every accepted step lowers the loss: a full Newton step of reach 1.5 or less always does, because the curvature along
-/// it changes by a factor of at most e^reach (Bach 2010), and so does one at whose end the loss still falls. Only
-/// otherwise are the losses compared, and the step is halved until it falls enough (Armijo, c = 1e-4).
+/// Every accepted step lowers the loss: a full Newton step of reach 1.5 or less always does, because the curvature
+/// along it changes by a factor of at most e^reach (Bach 2010), and so does one at whose end the loss still falls.
+/// Only otherwise are the losses compared, and the step is halved until it falls enough (Armijo, c = 1e-4).
 template <class Pass, class Reach>
 class_newton_result minimise_softmax_loss(std::vector<double> theta, const newton_limits& limits, Pass&& pass,
                                           Reach&& reach) {

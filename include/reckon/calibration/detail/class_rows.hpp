@@ -80,7 +80,8 @@ struct class_summary {
 /// Checked rows in log-probabilities or logits. Rows that a fit refuses are gone; without any, and with scores that are
 /// logits already, the rows are the caller's own.
 ///
-/// Cost      one pass on the rows; N K scores of scratch for probabilities, and a copy of all rows when one was refused.
+/// Cost      one pass on the rows; N K scores of scratch for probabilities, and a copy of all rows when one was
+///           refused.
 template <class T, class Y, class W, class Isa = isa::native>
 class class_rows {
   public:
