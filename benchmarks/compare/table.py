@@ -3,21 +3,24 @@
 
     table.py --programs build/release/benchmarks --python build/venv-peers/bin/python [--rounds 3] [--n 1e4 1e6]
 
-Every round runs, task by task, the benchmark program and then peers/calibration.py, so that both see the machine in
-the same minutes. A cell shows the minimum over the rounds; ratios are medians of the ratios of each round.
+Every round runs, task by task, the benchmark program and then the script in peers/, so that both see the machine in the same
+minutes. A cell shows the minimum over the rounds; ratios are medians of the ratios of each round.
 """
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PEERS = os.path.join(HERE, "../peers/calibration.py")
+PEERS = os.path.join(HERE, "../peers")
+SPLINES, PARAMETRIC = "splines.py", "parametric.py"
 
-# label, target ns, program, case, plain case, peer task, peer variant
+# label, target ns, program, case, plain case, peer task, peer variant; then, where they are not calibration.py and any
+# size, the script and the largest size that the peer can do
 ROWS = [
     ("isotonic fit, distinct scores", 15, "calibration_isotonic", "isotonic_fit_distinct", "plain_fit_distinct", "isotonic_fit", "distinct"),
     ("isotonic fit, 1000 distinct scores", 15, "calibration_isotonic", "isotonic_fit_ties", None, "isotonic_fit", "ties1000"),
@@ -33,13 +36,28 @@ ROWS = [
     ("field sums, 1e6 cells, 1 field", None, "metrics_field_stats", "field_stats_absorb/1000000/1", "field_stats_plain_loop/1000000/1", "field_stats", "cells1e6_uniform"),
     ("AUC, distinct scores", 7, "metrics_auc", "auc_distinct", "plain_sort_distinct", "auc", "distinct"),
     ("AUC, 1000 distinct scores", 7, "metrics_auc", "auc_ties", "plain_sort_ties", "auc", "ties1000"),
+    ("beta fit", 7, "calibration_beta_calibration", "beta_fit", "plain_beta_fit", "beta", "labels", PARAMETRIC),
+    ("Venn-Abers fit", None, "calibration_venn_abers", "venn_abers_fit_distinct", "plain_fit_distinct", "venn_abers_fit", "distinct", SPLINES, 10**4),
+    ("Venn-Abers apply", 40, "calibration_venn_abers", "venn_abers_apply", "plain_apply", "venn_abers_apply", "distinct", SPLINES, 10**4),
+    ("spline over ranks, fit", None, "calibration_spline", "spline_calibration_fit", None, "spline_calibration_fit", "labels", SPLINES),
+    ("spline over ranks, apply", 5, "calibration_spline", "spline_calibration_apply", "plain_spline_calibration_apply", None, None),
+    ("spline over log-odds, fit", None, "calibration_spline", "spline_logit_fit", None, "spline_logit_fit", "labels", SPLINES, 10**6),
+    ("spline over log-odds, apply", 5, "calibration_spline", "spline_logit_apply", "plain_spline_logit_apply", None, None),
+    ("BBQ apply", 5, "calibration_binned", "bbq_apply", "plain_bbq_apply", None, None),
+    ("SIR fit", None, "calibration_sir", "sir_fit", "plain_sir_fit", None, None),
+    ("score histogram", 2.5, "calibration_score_histogram", "score_histogram_absorb<float>", "score_histogram_plain_loop", None, None),
+    ("log-loss", None, "metrics_score_metrics", "log_loss", "plain_log_loss_loop", None, None),
+    ("ECE", None, "metrics_score_metrics", "ece_width", "plain_ece_loop", None, None),
+    ("Spiegelhalter's z", None, "metrics_score_metrics", "spiegelhalter", "plain_spiegelhalter_loop", None, None),
+    ("KS error", None, "metrics_score_metrics", "calibration_ks", "plain_ks_loop", None, None),
+    ("calibration slope", None, "metrics_score_metrics", "calibration_slope", "plain_slope_loop", None, None),
     ("ConfCalib apply, 3 fields", None, "calibration_confcalib", "confcalib_apply_ratio", "confcalib_plain_loop_ratio", "confcalib_apply", "cells1e3"),
 ]
 
 
 def run_program(options, program, cases):
     """ns/item and fraction of the limit by case name."""
-    pattern = "^(" + "|".join(cases) + ")$"
+    pattern = "^(" + "|".join(re.escape(case) for case in cases) + ")$"
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         command = [os.path.join(options.programs, "bench_" + program), "--benchmark_filter=" + pattern,
                    "--benchmark_min_time=0.2", "--benchmark_out=" + report.name, "--benchmark_out_format=json"]
@@ -53,9 +71,9 @@ def run_program(options, program, cases):
     return found
 
 
-def run_peers(options, task, variant, n):
+def run_peers(options, script, task, variant, n):
     """ns/item by peer."""
-    command = [options.python, PEERS, "--n", str(n), "--task", task, "--variant", variant, "--repeat", "3", "--budget", "1"]
+    command = [options.python, os.path.join(PEERS, script), "--n", str(n), "--task", task, "--variant", variant, "--repeat", "3", "--budget", "1"]
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
     rows = [line.split("\t") for line in out.splitlines() if not line.startswith("#")]
     return {row[0]: float(row[4]) for row in rows}
@@ -71,10 +89,15 @@ def main():
     parser.add_argument("--python", default=sys.executable, help="interpreter with the peers installed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--n", type=lambda text: int(float(text)), nargs="+", default=[10**4, 10**6])
+    parser.add_argument("--only", nargs="+", help="only rows of these programs, such as metrics_auc")
     options = parser.parse_args()
     print("| task | n | target | reckon ns/item | limit | plain loop / reckon | best peer | peer ns/item | peer / reckon |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
-    for label, target, program, case, plain, task, variant in ROWS:
+    for label, target, program, case, plain, task, variant, *where in ROWS:
+        if options.only and program not in options.only:
+            continue
+        script = where[0] if where else "calibration.py"
+        most = where[1] if len(where) > 1 else 10**9
         for n in options.n:
             if case.startswith("field_stats") and n != 10**6:
                 continue  # that program has 1e6 rows
@@ -86,7 +109,8 @@ def main():
                 limits.append(limit)
                 if plain:
                     plain_ratios.append(found[sized(plain, n)][0] / ns)
-                for peer, peer_ns in run_peers(options, task, variant, n).items():
+                peers = run_peers(options, script, task, variant, n) if task and n <= most else {}
+                for peer, peer_ns in peers.items():
                     peer_times.setdefault(peer, []).append(peer_ns)
                     peer_ratios.setdefault(peer, []).append(peer_ns / ns)
             best = min(peer_times, key=lambda peer: min(peer_times[peer]), default=None)
