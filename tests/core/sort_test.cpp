@@ -1,4 +1,4 @@
-// Order-preserving bits, radix order and the bucketed visit of scores with 0/1 labels.
+// Order-preserving bits, radix order, the bucketed visit of scores with 0/1 labels, and the memory that they use.
 #include "reckon/core/sort.hpp"
 
 #include <doctest/doctest.h>
@@ -10,10 +10,12 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "../support/random_data.hpp"
 #include "../support/sweep.hpp"
+#include "reckon/core/scratch.hpp"
 
 using namespace reckon;
 namespace ts = reckon::testing_support;
@@ -115,5 +117,28 @@ TEST_CASE("count_distinct: every score and label once, ascending, or nothing whe
                 }
             }
         }
+    }
+}
+
+TEST_CASE("scratch_array: small and huge, moved, empty") {
+    const scratch_array<int> nothing, none(0);
+    CHECK(nothing.size() == 0);
+    CHECK(none.data() == nullptr);
+    // Below and above the size from which on huge pages are asked for, and off a multiple of them.
+    for (const std::size_t n : {1u, 1000u, (1u << 20) - 1, 1u << 20, (3u << 19) + 7}) {
+        scratch_array<int> column(n);
+        REQUIRE(column.size() == n);
+        for (std::size_t i = 0; i < n; ++i) column[i] = static_cast<int>(i);
+        const int* const place = column.data();
+        scratch_array<int> other(std::move(column));
+        CHECK(other.data() == place);
+        CHECK(column.size() == 0);
+        CHECK(column.data() == nullptr);
+        scratch_array<int> third(5);
+        third = std::move(other);
+        CHECK(third.size() == n);
+        CHECK(third[n - 1] == static_cast<int>(n - 1));
+        other = scratch_array<int>(3);
+        CHECK(other.size() == 3);
     }
 }

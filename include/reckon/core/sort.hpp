@@ -14,6 +14,7 @@
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/lane.hpp"
+#include "reckon/core/scratch.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 
@@ -52,7 +53,7 @@ std::vector<std::uint32_t> ascending_order(vector_view<const T> scores) {
     const std::size_t n = scores.size();
     expects(n < (std::uint64_t{1} << 32), "ascending_order", n, " rows, fewer than 2^32 are possible");
 
-    std::vector<item> from(n), to(n);
+    scratch_array<item> from(n), to(n);
     std::vector<std::array<std::uint32_t, std::size_t{1} << digit>> counts(passes);
     for (std::size_t i = 0; i < n; ++i) {
         const bits key = scores[i] == scores[i] ? ordered_bits(scores[i]) : ~bits(0);
@@ -64,7 +65,7 @@ std::vector<std::uint32_t> ascending_order(vector_view<const T> scores) {
         if (count[(from[0].key >> (p * digit)) & mask] == n) continue;  // all keys agree in this digit
         std::uint32_t start = 0;
         for (std::uint32_t& c : count) start += std::exchange(c, start);
-        for (const item& it : from) to[count[(it.key >> (p * digit)) & mask]++] = it;
+        for (std::size_t i = 0; i < n; ++i) to[count[(from[i].key >> (p * digit)) & mask]++] = from[i];
         std::swap(from, to);
     }
     std::vector<std::uint32_t> order(n);
@@ -129,7 +130,7 @@ void sort_bucket(std::uint32_t* items, std::uint32_t* scratch, std::size_t n) no
 // Scores and 0/1 labels cut into buckets that ascend; inside a bucket items are in no order. An item is
 // (key - base key of its bucket) * 2 + (1 - label), exact for every float. Among equal scores positives come first.
 struct score_buckets {
-    std::vector<std::uint32_t> items;
+    scratch_array<std::uint32_t> items;
     std::vector<std::uint32_t> ends;  // bucket b holds items[b == 0 ? 0 : ends[b - 1] .. ends[b])
     std::uint32_t lowest = 0;         // ordered bits of the smallest score
     int item_bits = 1;                // of the key remainder and the label
@@ -240,7 +241,7 @@ score_buckets bucket_scores(vector_view<const float> scores, vector_view<const Y
     out.lowest = lowest;
     out.item_bits = shift + 1;
     out.ends.assign(buckets, 0);
-    out.items.resize(n);
+    out.items = scratch_array<std::uint32_t>(n);
     std::uint32_t* ends = out.ends.data();
     std::uint32_t* items = out.items.data();
     const std::uint32_t mask = (std::uint32_t{1} << shift) - 1;

@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
-#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "reckon/calibration/calibrator.hpp"
 #include "reckon/core/batch.hpp"
+#include "reckon/core/scratch.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/exec/parts.hpp"
 
@@ -242,13 +242,13 @@ class logit_rows {
         const std::size_t n = batch.size();
         vector_view<P> logits, seconds;
         if ((kind == score_kind::probability || Columns::paired) && n > 0) {
-            scores_ = std::make_unique_for_overwrite<P[]>(n);
-            logits = vector_view<P>(scores_.get(), n);
+            scores_ = scratch_array<P>(n);
+            logits = vector_view<P>(scores_.data(), n);
             rows_.scores = logits;
         }
         if (Columns::paired && n > 0) {
-            seconds_ = std::make_unique_for_overwrite<P[]>(n);
-            seconds = vector_view<P>(seconds_.get(), n);
+            seconds_ = scratch_array<P>(n);
+            seconds = vector_view<P>(seconds_.data(), n);
         }
         score_summary<P, Isa, Columns> empty;
         empty.kind = kind;
@@ -260,7 +260,7 @@ class logit_rows {
 
     row_type rows() const noexcept {
         if constexpr (Columns::paired) {
-            return {rows_, vector_view<const P>(seconds_.get(), rows_.size())};
+            return {rows_, vector_view<const P>(seconds_.data(), rows_.size())};
         } else {
             return rows_;
         }
@@ -270,7 +270,7 @@ class logit_rows {
   private:
     void keep_usable(const scored<P, Y, W>& batch, score_kind kind) {
         const std::size_t n = batch.size(), kept = static_cast<std::size_t>(summary_.seen.accepted);
-        if (!scores_) scores_ = std::make_unique_for_overwrite<P[]>(n);
+        if (scores_.size() == 0) scores_ = scratch_array<P>(n);
         labels_.reserve(kept);
         if (!batch.weights.empty()) weights_.reserve(kept);
         std::size_t to = 0;
@@ -281,14 +281,14 @@ class logit_rows {
             labels_.push_back(batch.labels[i]);
             if (!batch.weights.empty()) weights_.push_back(batch.weights[i]);
         }
-        rows_.scores = vector_view<const P>(scores_.get(), to);
+        rows_.scores = vector_view<const P>(scores_.data(), to);
         rows_.labels = vector_view<const Y>(labels_.data(), to);
         rows_.weights = vector_view<const W>(weights_.data(), weights_.size());
     }
 
     scored<P, Y, W> rows_;
     score_summary<P, Isa, Columns> summary_;
-    std::unique_ptr<P[]> scores_, seconds_;
+    scratch_array<P> scores_, seconds_;
     std::vector<Y> labels_;
     std::vector<W> weights_;
 };

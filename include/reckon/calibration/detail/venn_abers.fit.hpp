@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <utility>
 #include <vector>
 
 #include "reckon/calibration/detail/score_groups.hpp"
 #include "reckon/calibration/isotonic.hpp"
+#include "reckon/core/scratch.hpp"
 #include "reckon/core/sort.hpp"
 
 namespace reckon::detail {
@@ -149,7 +149,7 @@ venn_abers_steps venn_abers_of_rows(vector_view<const float> scores, vector_view
     const std::size_t n = scores.size();
     auto buckets = bucket_scores<Isa>(scores, labels, range);
     // ends[2 r], ends[2 r + 1]: where the positives and the negatives of run r end.
-    const auto ends = std::make_unique_for_overwrite<std::uint32_t[]>(n + 2);
+    const scratch_array<std::uint32_t> ends(n + 2);
     std::size_t closed = 0, row = 0;
     std::uint32_t label = 0;  // 1 - y of the row before; the first run of positives may be empty
     visit_sorted<Isa>(buckets, [&](std::uint32_t base, std::uint32_t* items, std::size_t size) {

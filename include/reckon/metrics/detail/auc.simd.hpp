@@ -7,11 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <utility>
 #include <vector>
 
 #include "reckon/core/config.hpp"
+#include "reckon/core/scratch.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/sort.hpp"
 #include "reckon/core/views.hpp"
@@ -146,7 +146,7 @@ pair_count count_pairs(vector_view<const float> scores, vector_view<const Y> lab
         result.positives += end[2 * c + 1];
     }
     result.won_twice = start_cells<Isa>(end, cell.count);
-    const std::unique_ptr<float[]> items(new float[n + largest]);
+    const scratch_array<float> items(n + largest);
     for (std::size_t i = 0; i < n; i += block) {
         const std::size_t m = (std::min)(block, n - i);
         find_slots(i, m);
@@ -155,7 +155,7 @@ pair_count count_pairs(vector_view<const float> scores, vector_view<const Y> lab
     std::size_t first = 0;
     for (std::size_t c = 0; c < cell.count; first = end[2 * c++ + 1]) {
         result.won_twice +=
-            count_pairs<Isa>(items.get() + first, end[2 * c] - first, end[2 * c + 1] - first, items.get() + n);
+            count_pairs<Isa>(items.data() + first, end[2 * c] - first, end[2 * c + 1] - first, items.data() + n);
     }
     return result;
 }
