@@ -67,9 +67,9 @@ RECKON_INLINE void beta_logs(V score, score_kind kind, V& rise, V& fall) noexcep
     } else {
         const V bound(T(-least_beta_log));
         const V f = maximum(V(T(0)) - bound, minimum(bound, score));
-        const V small = math::detail::log1p_of_fraction(exp_of_negative(V(T(0)) - absolute(f)));
-        rise = minimum(V(T(0)), f) - small;
-        fall = maximum(V(T(0)), f) + small;
+        const V tail = math::detail::log1p_of_fraction(exp_of_negative(V(T(0)) - absolute(f)));
+        rise = minimum(V(T(0)), f) - tail;
+        fall = maximum(V(T(0)), f) + tail;
     }
 }
 

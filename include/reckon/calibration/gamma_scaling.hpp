@@ -134,7 +134,9 @@ class gamma_scaling {
     /// Factor of ln s.
     double a() const noexcept {
         const double inverse = curve_.inverse();
-        return curve_.low_rise * (curve_.highest * inverse) - curve_.high_rise * (curve_.lowest * inverse);
+        // mul_add, so that every place rounds alike and a frozen curve has the same bits.
+        return simd::mul_add(curve_.low_rise, curve_.highest * inverse,
+                             -(curve_.high_rise * (curve_.lowest * inverse)));
     }
     /// Factor of s.
     double b() const noexcept { return (curve_.high_rise - curve_.low_rise) * curve_.inverse(); }

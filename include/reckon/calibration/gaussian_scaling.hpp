@@ -150,8 +150,9 @@ class gaussian_scaling {
     // Factors of x^2 and x, x = (s - centre) / length.
     double square() const noexcept { return 0.5 * (curve_.high_rise - curve_.low_rise); }
     double line() const noexcept {
-        return curve_.low_rise -
-               (curve_.high_rise - curve_.low_rise) * (curve_.lowest - curve_.centre) * curve_.inverse();
+        // mul_add, so that every place rounds alike and a frozen curve has the same bits.
+        const double bend = (curve_.high_rise - curve_.low_rise) * (curve_.centre - curve_.lowest);
+        return simd::mul_add(bend, curve_.inverse(), curve_.low_rise);
     }
 
     template <class V>

@@ -23,7 +23,7 @@ struct scaling_binning_options {
     /// 1 .. 2^20. Bins of equal mass, fewer when scores repeat.
     std::size_t bins = 15;
     /// The curve, and what the scores are.
-    platt_options scaler;
+    platt_options scaler = {};
 };
 
 namespace detail {
@@ -121,7 +121,7 @@ class scaling_binning {
     static scaling_binning fit(const Policy& where, const P& scores, const Y& labels, const W& weights = {},
                                const scaling_binning_options& options = {}) {
         const auto batch = make_scored("scaling_binning", scores, labels, weights);
-        check(options);
+        expects_legal(options);
         return from_batch<Isa>(where, platt::fit<Policy, P, Y, W, Isa>(where, scores, labels, weights, options.scaler),
                                batch, options.bins);
     }
@@ -131,7 +131,7 @@ class scaling_binning {
                                       const scaling_binning_options& options = {}) {
         const std::vector<std::uint8_t> labels(input(scores).size(), 0);
         const auto batch = make_scored("scaling_binning", scores, labels, weights);
-        check(options);
+        expects_legal(options);
         return from_batch<Isa>(where, curve, batch, options.bins);
     }
 
@@ -168,7 +168,7 @@ class scaling_binning {
     }
 
   private:
-    static void check(const scaling_binning_options& options) {
+    static void expects_legal(const scaling_binning_options& options) {
         expects(1 <= options.bins && options.bins <= score_bins::max_size, "scaling_binning",
                 "bins must be in [1, 2^20], got ", options.bins);
     }

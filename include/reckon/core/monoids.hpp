@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "reckon/core/config.hpp"
+#include "reckon/core/lane.hpp"
 
 namespace reckon {
 
@@ -99,8 +100,9 @@ class moments {
         if (w == 0.0) return;
         const double total = weight_ + w;
         const double delta = mean - mean_;
-        mean_ += delta * (w / total);
-        m2_ += m2 + delta * delta * (weight_ * (w / total));
+        // mul_add, because a compiler may fuse a product and a sum in one place and not in another.
+        mean_ = simd::mul_add(delta, w / total, mean_);
+        m2_ = simd::mul_add(delta * delta, weight_ * (w / total), m2_ + m2);
         weight_ = total;
     }
 

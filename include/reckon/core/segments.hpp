@@ -12,9 +12,9 @@ namespace reckon {
 /// Segment s holds the rows offsets[s] .. offsets[s + 1] - 1.
 ///
 /// Shapes    offsets [S + 1], or empty for no segment.
-template <std::unsigned_integral I>
+template <std::unsigned_integral Offset>
 struct segments {
-    vector_view<const I> offsets;
+    vector_view<const Offset> offsets;
 
     constexpr std::size_t size() const noexcept { return offsets.empty() ? 0 : offsets.size() - 1; }
     constexpr std::size_t first(std::size_t s) const noexcept { return static_cast<std::size_t>(offsets[s]); }
@@ -31,17 +31,17 @@ struct segments {
 template <vector_like Offsets>
 auto make_segments(const char* kernel, const Offsets& offsets, std::size_t rows) {
     const auto at = input(offsets);
-    using I = typename decltype(at)::value_type;
+    using Offset = typename decltype(at)::value_type;
     if (at.empty()) {
         expects(rows == 0, kernel, rows, " rows but no offsets");
-        return segments<I>{at};
+        return segments<Offset>{at};
     }
     expects(at[0] == 0, kernel, "offsets must begin with 0, got ", at[0]);
     for (std::size_t s = 1; s < at.size(); ++s) {
         expects(at[s - 1] <= at[s], kernel, "offsets must not decrease, got ", at[s], " after ", at[s - 1]);
     }
     expects(at[at.size() - 1] == rows, kernel, rows, " rows but offsets that end with ", at[at.size() - 1]);
-    return segments<I>{at};
+    return segments<Offset>{at};
 }
 
 }  // namespace reckon

@@ -198,9 +198,9 @@ struct counted_score {
 template <class Isa, class Y>
 std::vector<counted_score> count_distinct(vector_view<const float> scores, vector_view<const Y> labels) {
     constexpr int slot_bits = 12;
-    constexpr std::size_t slots = std::size_t{1} << slot_bits, block = 256;
-    const std::size_t n = scores.size(), most = (std::min)(slots / 2, n / 8);
-    std::vector<counted_score> table(slots);
+    constexpr std::size_t slot_count = std::size_t{1} << slot_bits, block = 256;
+    const std::size_t n = scores.size(), most = (std::min)(slot_count / 2, n / 8);
+    std::vector<counted_score> table(slot_count);
     std::size_t distinct = 0;
     std::uint32_t keys[block], starts[block];
     for (std::size_t i = 0; i < n; i += block) {
@@ -216,7 +216,7 @@ std::vector<counted_score> count_distinct(vector_view<const float> scores, vecto
                     table[slot].key = keys[k];
                     break;
                 }
-                slot = (slot + 1) % slots;
+                slot = (slot + 1) % slot_count;
             }
             ++table[slot].rows[labels[i + k] != Y(0) ? 1 : 0];
         }

@@ -78,7 +78,7 @@ inline double field_rce(const field_stats& stats, std::size_t field, const field
     compensated_sum error, weight;
     detail::for_each_value(stats, field, [&](const field_cell& v) {
         if (!(v.n > 0.0)) return;
-        error.absorb(v.n * std::fabs(v.observed - v.predicted) / (v.observed + options.epsilon * v.n));
+        error.absorb(v.n * std::fabs(v.observed - v.predicted) / simd::mul_add(options.epsilon, v.n, v.observed));
         weight.absorb(v.n);
     });
     return detail::ratio_or_nan(error.value(), weight.value(), weight.value());

@@ -99,10 +99,10 @@ void top_k(const Policy& where, const P& scores, const Offsets& offsets, matrix_
             std::vector<detail::top_entry<T>> many;
             for (std::size_t r = begin; r < begin + count; ++r) {
                 const std::size_t first = requests.first(r), n = requests.count(r);
-                const bool small = k <= detail::insertion_top;
-                const std::size_t held = small ? detail::insert_top<Isa>(s.data() + first, n, k, few)
-                                               : detail::select_top<Isa>(s.data() + first, n, k, many);
-                const detail::top_entry<T>* const best = small ? few : many.data();
+                const bool is_few = k <= detail::insertion_top;
+                const std::size_t held = is_few ? detail::insert_top<Isa>(s.data() + first, n, k, few)
+                                                : detail::select_top<Isa>(s.data() + first, n, k, many);
+                const detail::top_entry<T>* const best = is_few ? few : many.data();
                 for (std::size_t j = 0; j < k; ++j) {
                     rows(r, j) = j < held ? static_cast<std::uint32_t>(first) + best[j].row : no_row;
                 }

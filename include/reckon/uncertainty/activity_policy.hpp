@@ -103,9 +103,9 @@ namespace detail {
 // The largest number of type T that is not above x: a score of that type is above one just when it is above the other.
 template <class T>
 double rounded_down(double x) noexcept {
-    const T near = static_cast<T>(x);
-    return static_cast<double>(static_cast<double>(near) > x ? std::nextafter(near, -std::numeric_limits<T>::infinity())
-                                                             : near);
+    const T nearest = static_cast<T>(x);
+    return static_cast<double>(
+        static_cast<double>(nearest) > x ? std::nextafter(nearest, -std::numeric_limits<T>::infinity()) : nearest);
 }
 
 template <class T>

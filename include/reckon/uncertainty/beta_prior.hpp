@@ -239,7 +239,7 @@ class beta_prior {
     template <exec::policy Policy, vector_like K, vector_like N, class Groups = none, class Isa = isa::native>
     static beta_prior fit(const Policy& where, const K& successes, const N& trials, const Groups& groups = {},
                           std::size_t group_count = 1, const beta_prior_options& options = {}) {
-        check(options);
+        expects_legal(options);
         trial_counts state(group_count);
         state.absorb(successes, trials, groups);
         return from_counts(where, state, options);
@@ -248,7 +248,7 @@ class beta_prior {
     template <exec::policy Policy>
     static beta_prior from_counts(const Policy& where, const trial_counts& state,
                                   const beta_prior_options& options = {}) {
-        check(options);
+        expects_legal(options);
         beta_prior fitted;
         fitted.seen_ = state.seen();
         fitted.mean_.assign(state.groups(), 0.5);
@@ -312,7 +312,7 @@ class beta_prior {
     static bool legal(double strength) noexcept {
         return strength >= 1e-6 && strength <= detail::beta_profile::most_strength;
     }
-    static void check(const beta_prior_options& options) {
+    static void expects_legal(const beta_prior_options& options) {
         expects(legal(options.default_strength), "beta_prior", "default_strength must be in [1e-6, 1e8], got ",
                 options.default_strength);
     }

@@ -110,7 +110,7 @@ class group_threshold {
     template <exec::policy Policy, vector_like U, class Groups = none, class Isa = isa::native>
     static group_threshold fit(const Policy& where, const U& values, const Groups& groups = {},
                                std::size_t group_count = 1, const group_threshold_options& options = {}) {
-        check(options);
+        expects_legal(options);
         group_values state(group_count);
         state.absorb(values, groups);
         return from_values(where, std::move(state), options);
@@ -119,7 +119,7 @@ class group_threshold {
     template <exec::policy Policy>
     static group_threshold from_values(const Policy& where, group_values state,
                                        const group_threshold_options& options = {}) {
-        check(options);
+        expects_legal(options);
         group_threshold fitted;
         fitted.rate_ = options.rate;
         fitted.seen_ = state.seen();
@@ -196,7 +196,7 @@ class group_threshold {
 
   private:
     static bool legal(double rate) noexcept { return rate > 0.0 && rate < 1.0; }
-    static void check(const group_threshold_options& options) {
+    static void expects_legal(const group_threshold_options& options) {
         expects(legal(options.rate), "group_threshold", "rate must be in (0, 1), got ", options.rate);
     }
 

@@ -89,7 +89,7 @@ class sorted_cuts {
         for (std::uint32_t& key : keys_) key -= lowest_;
         const auto width = static_cast<int>(std::bit_width(highest_ - lowest_));
         // The smallest table with the fewest steps.
-        std::uint32_t best = std::numeric_limits<std::uint32_t>::max();
+        std::uint32_t best = (std::numeric_limits<std::uint32_t>::max)();
         const int size_bits = static_cast<int>(std::bit_width(cuts_.size()));
         const int most_bits = (std::min)(size_bits + 3, max_cell_bits);
         for (int bits = (std::min)(size_bits, most_bits); bits <= most_bits && best > 1; ++bits) {
@@ -103,7 +103,7 @@ class sorted_cuts {
         }
         first_step_ = std::bit_floor(fill_cells(cell_shift_));
         // Past the last cut, rows that no score reaches, not even infinity: the search need not look where the cuts end.
-        keys_.resize(keys_.size() + 2 * first_step_, std::numeric_limits<std::uint32_t>::max());
+        keys_.resize(keys_.size() + 2 * first_step_, (std::numeric_limits<std::uint32_t>::max)());
         cuts_.resize(cuts_.size() + 2 * first_step_, std::numeric_limits<double>::quiet_NaN());
     }
     // cells_[c]: how many cuts lie in cells before c. Returns the most that share a cell.
