@@ -151,19 +151,16 @@ template <class T>
 class step_writer {
   public:
     /// fused     whether the library's mul_add rounds once.
-    step_writer(const trace& map, bool fused) : map_(map), fused_(fused) {}
+    step_writer(const trace& map, bool fused) : fused_(fused) {
+        std::vector<std::uint32_t> place(map.steps.size(), unplaced);
+        map_.result = put_in_order(map, map.result, place);
+    }
 
     std::string function(const std::string& name) const {
-        std::vector<bool> used(map_.steps.size(), false);
-        used[map_.result] = true;
-        for (std::size_t i = map_.steps.size(); i-- > 0;) {
-            if (!used[i]) continue;
-            for (const std::uint32_t from : operands(map_.steps[i])) used[from] = true;
-        }
         std::string text = "inline " + type() + " " + name + "(" + type() + " score) noexcept {\n";
         for (std::uint32_t i = 0; i < map_.steps.size(); ++i) {
             const trace_op what = map_.steps[i].what;
-            if (!used[i] || what == trace_op::score || what == trace_op::constant) continue;
+            if (what == trace_op::score || what == trace_op::constant) continue;
             const bool truth = trace_op::less <= what && what <= trace_op::either;
             text += "    const " + (truth ? "bool" : type()) + " " + this->name(i) + " = " + expression(i) + ";\n";
         }
@@ -172,6 +169,22 @@ class step_writer {
 
   private:
     using format = simd::float_format<T>;
+    static constexpr std::uint32_t unplaced = 0xffffffffu;
+
+    // What `step` needs, from left to right, and then the step itself: an order that does not depend on the one in which
+    // a compiler evaluates operands. Returns the place of the step in map_.
+    std::uint32_t put_in_order(const trace& map, std::uint32_t step, std::vector<std::uint32_t>& place) {
+        if (place[step] != unplaced) return place[step];
+        trace_step s = map.steps[step];
+        const std::size_t count = operands(s).size();
+        if (count > 0) s.a = put_in_order(map, s.a, place);
+        if (count > 1) s.b = put_in_order(map, s.b, place);
+        if (count > 2) s.c = put_in_order(map, s.c, place);
+        place[step] = static_cast<std::uint32_t>(map_.steps.size());
+        map_.steps.push_back(s);
+        numbers_.push_back(count > 0 ? ++statements_ : 0);
+        return place[step];
+    }
 
     static std::string type() { return sizeof(T) == 4 ? "float" : "double"; }
 
@@ -185,7 +198,7 @@ class step_writer {
     std::string name(std::uint32_t i) const {
         if (map_.steps[i].what == trace_op::score) return "score";
         if (map_.steps[i].what == trace_op::constant) return literal(value(i));
-        return "v" + std::to_string(i);
+        return "v" + std::to_string(numbers_[i]);
     }
     std::string mask(std::uint64_t bits) const {
         char digits[24];
@@ -287,8 +300,10 @@ class step_writer {
         return name(i);
     }
 
-    const trace& map_;
+    trace map_;  // only the steps that the result needs
     bool fused_;
+    std::vector<std::uint32_t> numbers_;  // of the variables
+    std::uint32_t statements_ = 0;
 };
 
 inline std::string constant_array(const char* name, const std::vector<double>& values) {
