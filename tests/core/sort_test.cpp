@@ -125,7 +125,7 @@ TEST_CASE("scratch_array: small and huge, moved, empty") {
     CHECK(nothing.size() == 0);
     CHECK(none.data() == nullptr);
     // Below and above the size from which on huge pages are asked for, and off a multiple of them.
-    for (const std::size_t n : {1u, 1000u, (1u << 20) - 1, 1u << 20, (3u << 19) + 7}) {
+    for (const std::size_t n : {1u, 1000u, (1u << 19) - 1, 1u << 19, (1u << 19) + 1, (3u << 19) + 7}) {
         scratch_array<int> column(n);
         REQUIRE(column.size() == n);
         for (std::size_t i = 0; i < n; ++i) column[i] = static_cast<int>(i);

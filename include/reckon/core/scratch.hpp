@@ -17,7 +17,7 @@ namespace reckon {
 /// `size` elements that hold nothing yet.
 ///
 /// A column of a million rows touches thousands of pages, and each costs a fault when the memory is fresh: as much as
-/// the arithmetic on its rows. From 4 MiB on the memory is aligned to huge pages and Linux is asked for them.
+/// the arithmetic on its rows. From 2 MiB on the memory is a whole number of huge pages, and Linux is asked for them.
 ///
 /// Throws    std::bad_alloc.
 template <class T>
@@ -28,16 +28,17 @@ class scratch_array {
     scratch_array() noexcept = default;
     explicit scratch_array(std::size_t size) : size_(size) {
         if (size == 0) return;
-        const std::size_t bytes = size * sizeof(T);
-        huge_ = bytes >= 2 * huge_page;
+        std::size_t bytes = size * sizeof(T);
+        huge_ = bytes >= huge_page;
         if (!huge_) {
             data_ = static_cast<T*>(::operator new(bytes));
             return;
         }
+        bytes = (bytes + huge_page - 1) / huge_page * huge_page;
         data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{huge_page}));
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
         // A wish: without huge pages everything works as well.
-        static_cast<void>(::madvise(data_, bytes - bytes % huge_page, MADV_HUGEPAGE));
+        static_cast<void>(::madvise(data_, bytes, MADV_HUGEPAGE));
 #endif
     }
     ~scratch_array() {
