@@ -144,7 +144,7 @@ template <class T>
 using column_map = void (*)(const T*, T*, std::size_t);
 
 struct frozen {
-    std::string library;
+    std::string path;
     column_map<float> floats;
     column_map<double> doubles;
     std::uint64_t differing = 0;
@@ -276,7 +276,7 @@ bool check_case(const settings& s, const std::string& name, const C& c, order pr
     for (const frozen& lib : libs) {
         if (lib.differing == 0) continue;
         ok = false;
-        std::printf("    %s: %" PRIu64 " results differ, the first at %a  FAILED\n", lib.library.c_str(), lib.differing,
+        std::printf("    %s: %" PRIu64 " results differ, the first at %a  FAILED\n", lib.path.c_str(), lib.differing,
                     lib.first);
     }
     return ok;
