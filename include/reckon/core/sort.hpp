@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -36,29 +37,26 @@ RECKON_INLINE T from_ordered_bits(typename simd::float_format<T>::bits b) noexce
     return std::bit_cast<T>(static_cast<bits>(b ^ ((b & sign) != 0 ? sign : ~bits(0))));
 }
 
-/// Row numbers in ascending order of score; equal scores keep their order, NaN comes last.
-///
-/// Throws    std::invalid_argument for 2^32 rows or more.
-/// Cost      radix sort: 3 passes over float, 6 over double, fewer when leading or trailing bits are all equal.
-template <class Isa = isa::native, class T>
-std::vector<std::uint32_t> ascending_order(vector_view<const T> scores) {
-    using bits = typename simd::float_format<T>::bits;
+namespace detail {
+
+// Row numbers 0 .. n - 1 in ascending order of key(i), an unsigned integer; equal keys keep their order. Radix sort by
+// 11 bits; a digit in which all keys agree costs nothing.
+template <class Isa, class Key>
+std::vector<std::uint32_t> radix_order(std::size_t n, Key&& key) {
+    using bits = std::remove_cvref_t<decltype(key(std::size_t{0}))>;
     struct item {
         bits key;
         std::uint32_t row;
     };
     constexpr int digit = 11;
-    constexpr int passes = (8 * static_cast<int>(sizeof(T)) + digit - 1) / digit;
+    constexpr int passes = (8 * static_cast<int>(sizeof(bits)) + digit - 1) / digit;
     constexpr bits mask = (bits(1) << digit) - 1;
-    const std::size_t n = scores.size();
-    expects(n < (std::uint64_t{1} << 32), "ascending_order", n, " rows, fewer than 2^32 are possible");
-
     scratch_array<item> from(n), to(n);
     std::vector<std::array<std::uint32_t, std::size_t{1} << digit>> counts(passes);
     for (std::size_t i = 0; i < n; ++i) {
-        const bits key = scores[i] == scores[i] ? ordered_bits(scores[i]) : ~bits(0);
-        from[i] = {key, static_cast<std::uint32_t>(i)};
-        for (int p = 0; p < passes; ++p) ++counts[static_cast<std::size_t>(p)][(key >> (p * digit)) & mask];
+        const bits k = key(i);
+        from[i] = {k, static_cast<std::uint32_t>(i)};
+        for (int p = 0; p < passes; ++p) ++counts[static_cast<std::size_t>(p)][(k >> (p * digit)) & mask];
     }
     for (int p = 0; p < passes && n > 0; ++p) {
         auto& count = counts[static_cast<std::size_t>(p)];
@@ -71,6 +69,21 @@ std::vector<std::uint32_t> ascending_order(vector_view<const T> scores) {
     std::vector<std::uint32_t> order(n);
     for (std::size_t i = 0; i < n; ++i) order[i] = from[i].row;
     return order;
+}
+
+}  // namespace detail
+
+/// Row numbers in ascending order of score; equal scores keep their order, NaN comes last.
+///
+/// Throws    std::invalid_argument for 2^32 rows or more.
+/// Cost      radix sort: 3 passes over float, 6 over double, fewer when leading or trailing bits are all equal.
+template <class Isa = isa::native, class T>
+std::vector<std::uint32_t> ascending_order(vector_view<const T> scores) {
+    using bits = typename simd::float_format<T>::bits;
+    const std::size_t n = scores.size();
+    expects(n < (std::uint64_t{1} << 32), "ascending_order", n, " rows, fewer than 2^32 are possible");
+    return detail::radix_order<Isa>(
+        n, [&](std::size_t i) -> bits { return scores[i] == scores[i] ? ordered_bits(scores[i]) : ~bits(0); });
 }
 
 namespace detail {
