@@ -432,6 +432,22 @@ TEST_CASE("rad_labels: parts alone, no durations, threads, NaN, bad input") {
     CHECK(rad_labels(serial, std::vector<int>{}, std::vector<int>{}, std::vector<float>{}, nothing, {}) == counts{});
 }
 
+TEST_CASE("rad_labels: as on its page") {
+    const std::vector<std::uint64_t> users{7, 7, 7, 9, 9, 9};
+    const std::vector<std::uint32_t> items{1, 2, 3, 1, 2, 3};
+    const std::vector<float> durations{10.0f, 10.0f, 10.0f, 10.0f, 10.0f, 10.0f};
+    const std::vector<float> seconds{1.0f, 2.0f, 8.0f, 100.0f, 300.0f, 300.0f};
+    // snippet: rad
+    std::vector<float> by_user(seconds.size()), by_both(seconds.size());
+    reckon::rad_labels(reckon::exec::serial, users, items, durations, seconds,
+                       {.user = reckon::view(by_user), .both = reckon::view(by_both)});
+    // by_user: 1/6, 1/2, 5/6 for the one who watches little, 1/6, 2/3, 2/3 for the one who watches much
+    // end snippet
+    const std::vector<double> want{1.0 / 6, 0.5, 5.0 / 6, 1.0 / 6, 2.0 / 3, 2.0 / 3};
+    CHECK_ALL_NEAR(by_user, want, ulp(1));
+    CHECK(by_both[1] < by_both[4]);
+}
+
 // Var(E[x | group]) from sums per group.
 double variance_between(const std::vector<std::uint32_t>& group, const std::vector<float>& x, std::size_t groups) {
     std::vector<moments> each(groups);
