@@ -314,7 +314,7 @@ TEST_CASE("grouped_ecdf: merge law, threads, bytes") {
     }));
     std::vector<double> out(2);
     CHECK_THROWS_WITH_AS(three.apply(serial, std::vector<std::uint32_t>{0}, std::vector<float>{1, 2}, out),
-                         "grouped_ecdf: 2 elements but 1 groups and room for 2", std::invalid_argument);
+                         "grouped_ecdf: 1 and 2 rows and room for 2", std::invalid_argument);
 }
 
 TEST_CASE("duration_buckets: equal mass, and what ties do") {

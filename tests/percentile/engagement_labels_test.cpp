@@ -119,7 +119,7 @@ TEST_CASE("group_zscores: pandas, inverse, merge law, threads, bad input") {
     CHECK_THROWS_WITH_AS(group_zscores::fit(serial, ids, y), "group_zscores: 600 rows of feedback but 50000 ids",
                          std::invalid_argument);
     CHECK_THROWS_WITH_AS(z.apply(serial, users, y, std::vector<double>(3)),
-                         "group_zscores: 600 rows but 600 ids and room for 3", std::invalid_argument);
+                         "group_zscores: 600 and 600 rows and room for 3", std::invalid_argument);
 }
 
 TEST_CASE("d2q, watch_time_gain: pandas, and the way back") {
@@ -174,6 +174,16 @@ TEST_CASE("d2q, watch_time_gain: thin and bad input, threads, bytes") {
     CHECK_LAW(testing::check_map_policy<float>(50000, exec::host{pool}, [&](const auto& where, vector_view<float> out) {
         d2q::fit(where, durations, watch).apply(where, durations, watch, out);
     }));
+    std::vector<float> labels(50000);
+    const auto fitted_d2q = d2q::fit(serial, durations, watch);
+    const auto fitted_gain = watch_time_gain::fit(serial, durations, watch);
+    CHECK_LAW(testing::check_no_allocation([&] {
+        fitted_d2q.apply(serial, durations, watch, labels);
+        fitted_d2q.invert(serial, durations, labels, labels);
+        fitted_gain.apply(serial, durations, watch, labels);
+    }));
+    CHECK_THROWS_WITH_AS(fitted_d2q.apply(serial, durations, y, labels), "d2q: 50000 and 6 rows and room for 50000",
+                         std::invalid_argument);
     CHECK_LAW(testing::check_bytes(q, [](const d2q& read) {
         const double p = read.label(0.0, 2.0f);
         return std::isnan(p) || (p >= 0.0 && p <= 1.0);

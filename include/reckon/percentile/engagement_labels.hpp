@@ -21,6 +21,7 @@
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/percentile/detail/pair_map.hpp"
 #include "reckon/percentile/detail/sides.hpp"
 #include "reckon/percentile/duration_buckets.hpp"
 #include "reckon/percentile/grouped_ecdf.hpp"
@@ -169,30 +170,19 @@ class group_zscores {
     /// Throws    std::invalid_argument when lengths differ. Propagates NaN.
     template <exec::policy Policy, vector_like Ids, vector_like Y, class Out>
     void apply(const Policy& where, const Ids& ids, const Y& feedback, Out&& labels) const {
-        map(where, ids, feedback, labels, [&](std::uint64_t id, double y) { return label(id, y); });
+        detail::map_pairs("group_zscores", where, ids, feedback, labels, [&](auto id, auto y) {
+            return label(static_cast<std::uint64_t>(id), static_cast<double>(y));
+        });
     }
     /// values[i] = value(ids[i], labels[i]).
     template <exec::policy Policy, vector_like Ids, vector_like L, class Out>
     void invert(const Policy& where, const Ids& ids, const L& labels, Out&& values) const {
-        map(where, ids, labels, values, [&](std::uint64_t id, double z) { return value(id, z); });
-    }
-
-  private:
-    template <class Policy, class Ids, class From, class To, class Body>
-    static void map(const Policy& where, const Ids& ids, const From& from, To& to, Body&& body) {
-        const auto id = input(ids);
-        const auto x = input(from);
-        const auto out = view(to);
-        using T = typename decltype(out)::value_type;
-        expects(id.size() == x.size() && out.size() == x.size(), "group_zscores", x.size(), " rows but ", id.size(),
-                " ids and room for ", out.size());
-        exec::map_parts(where, x.size(), [&](std::size_t first, std::size_t count) {
-            for (std::size_t i = first; i < first + count; ++i) {
-                out[i] = static_cast<T>(body(static_cast<std::uint64_t>(id[i]), static_cast<double>(x[i])));
-            }
+        detail::map_pairs("group_zscores", where, ids, labels, values, [&](auto id, auto z) {
+            return value(static_cast<std::uint64_t>(id), static_cast<double>(z));
         });
     }
 
+  private:
     std::vector<std::uint64_t> ids_;
     std::vector<moments> moments_;
     counts seen_;
@@ -257,12 +247,14 @@ class d2q {
     /// Throws    std::invalid_argument when lengths differ. Propagates NaN of either column.
     template <exec::policy Policy, vector_like D, vector_like Y, class Out>
     void apply(const Policy& where, const D& durations, const Y& feedback, Out&& labels) const {
-        ecdf_.apply(where, detail::bucket_rows(where, buckets_, input(durations)), feedback, labels);
+        detail::map_pairs("d2q", where, durations, feedback, labels,
+                          [&](auto d, float y) { return label(static_cast<double>(d), y); });
     }
     /// values[i] = value(durations[i], labels[i]).
     template <exec::policy Policy, vector_like D, vector_like L, class Out>
     void invert(const Policy& where, const D& durations, const L& labels, Out&& values) const {
-        ecdf_.invert(where, detail::bucket_rows(where, buckets_, input(durations)), labels, values);
+        detail::map_pairs("d2q", where, durations, labels, values,
+                          [&](auto d, auto q) { return value(static_cast<double>(d), static_cast<double>(q)); });
     }
 
     void write(byte_writer& out) const {
@@ -334,12 +326,14 @@ class watch_time_gain {
     /// Throws    std::invalid_argument when lengths differ. Propagates NaN of either column.
     template <exec::policy Policy, vector_like D, vector_like Y, class Out>
     void apply(const Policy& where, const D& durations, const Y& feedback, Out&& labels) const {
-        zscores_.apply(where, detail::bucket_rows(where, buckets_, input(durations)), feedback, labels);
+        detail::map_pairs("watch_time_gain", where, durations, feedback, labels,
+                          [&](auto d, auto y) { return label(static_cast<double>(d), static_cast<double>(y)); });
     }
     /// values[i] = value(durations[i], labels[i]).
     template <exec::policy Policy, vector_like D, vector_like L, class Out>
     void invert(const Policy& where, const D& durations, const L& labels, Out&& values) const {
-        zscores_.invert(where, detail::bucket_rows(where, buckets_, input(durations)), labels, values);
+        detail::map_pairs("watch_time_gain", where, durations, labels, values,
+                          [&](auto d, auto z) { return value(static_cast<double>(d), static_cast<double>(z)); });
     }
 
   private:

@@ -18,6 +18,7 @@
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 #include "reckon/percentile/detail/midrank.simd.hpp"
+#include "reckon/percentile/detail/pair_map.hpp"
 
 namespace reckon {
 
@@ -49,24 +50,30 @@ class grouped_ecdf {
         const auto groups = make_segments("grouped_ecdf", offsets, values.size());
         expects(values.size() < (std::uint64_t{1} << 32), "grouped_ecdf", values.size(),
                 " rows, fewer than 2^32 are possible");
-        std::vector<std::vector<float>> sorted(groups.size());
+        // Each group is sorted at its own place; then the gaps that NaN left are closed.
+        grouped_ecdf made;
+        made.values_.resize(values.size());
+        made.offsets_.assign(groups.size() + 1, 0);
         exec::map_parts(
             where, groups.size(),
             [&](std::size_t begin, std::size_t count) {
+                std::vector<std::uint32_t> keys, spare;
                 for (std::size_t g = begin; g < begin + count; ++g) {
-                    const float* const first = values.data() + groups.first(g);
-                    sorted[g].assign(first, first + groups.count(g));
-                    detail::sort_values<Isa>(sorted[g]);
+                    const std::size_t first = groups.first(g);
+                    made.offsets_[g + 1] = static_cast<std::uint32_t>(detail::sort_values<Isa>(
+                        values.data() + first, groups.count(g), made.values_.data() + first, keys, spare));
                 }
             },
             detail::groups_a_part(groups.size(), values.size(), exec::default_part_size));
-        grouped_ecdf made;
-        made.offsets_.assign(groups.size() + 1, 0);
-        made.values_.reserve(values.size());
+        std::uint32_t kept = 0;
         for (std::size_t g = 0; g < groups.size(); ++g) {
-            made.values_.insert(made.values_.end(), sorted[g].begin(), sorted[g].end());
-            made.offsets_[g + 1] = static_cast<std::uint32_t>(made.values_.size());
+            const std::uint32_t count = made.offsets_[g + 1];
+            const auto from = made.values_.begin() + static_cast<std::ptrdiff_t>(groups.first(g));
+            if (kept != groups.first(g)) std::copy(from, from + count, made.values_.begin() + kept);
+            kept += count;
+            made.offsets_[g + 1] = kept;
         }
+        made.values_.resize(kept);
         made.seen_ = {made.values_.size(), values.size() - made.values_.size()};
         return made;
     }
@@ -135,13 +142,15 @@ class grouped_ecdf {
     /// Throws    std::invalid_argument when lengths differ.
     template <exec::policy Policy, vector_like Groups, vector_like V, class Out>
     void apply(const Policy& where, const Groups& groups, const V& values, Out&& percentiles) const {
-        map(where, groups, input(values), view(percentiles), [&](std::size_t g, float y) { return percentile(g, y); });
+        detail::map_pairs("grouped_ecdf", where, groups, values, percentiles,
+                          [&](auto g, float y) { return percentile(static_cast<std::size_t>(g), y); });
     }
     /// Values at percentiles: values[i] = quantile(groups[i], percentiles[i]).
     template <exec::policy Policy, vector_like Groups, vector_like P, class Out>
     void invert(const Policy& where, const Groups& groups, const P& percentiles, Out&& values) const {
-        map(where, groups, input(percentiles), view(values),
-            [&](std::size_t g, auto p) { return quantile(g, static_cast<double>(p)); });
+        detail::map_pairs("grouped_ecdf", where, groups, percentiles, values, [&](auto g, auto p) {
+            return quantile(static_cast<std::size_t>(g), static_cast<double>(p));
+        });
     }
 
     void write(byte_writer& out) const {
@@ -172,19 +181,6 @@ class grouped_ecdf {
     }
 
   private:
-    template <class Policy, class Groups, class T, class Out, class Body>
-    static void map(const Policy& where, const Groups& groups, vector_view<const T> from, vector_view<Out> to,
-                    Body&& body) {
-        const auto g = input(groups);
-        expects(g.size() == from.size() && to.size() == from.size(), "grouped_ecdf", from.size(), " elements but ",
-                g.size(), " groups and room for ", to.size());
-        exec::map_parts(where, from.size(), [&](std::size_t first, std::size_t count) {
-            for (std::size_t i = first; i < first + count; ++i) {
-                to[i] = static_cast<Out>(body(static_cast<std::size_t>(g[i]), from[i]));
-            }
-        });
-    }
-
     std::vector<std::uint32_t> offsets_;
     std::vector<float> values_;
     counts seen_;

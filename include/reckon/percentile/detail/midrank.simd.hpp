@@ -163,18 +163,19 @@ inline std::size_t groups_a_part(std::size_t groups, std::size_t rows, std::size
                                                (static_cast<double>(rows_a_part) / static_cast<double>(rows))));
 }
 
-/// The values in ascending order, without NaN; -0 becomes +0.
+/// Writes the values in ascending order, without NaN, and returns how many there are; -0 becomes +0. The two vectors are
+/// scratch and grow as needed.
 template <class Isa>
-void sort_values(std::vector<float>& values) {
-    std::vector<std::uint32_t> keys, spare;
-    keys.reserve(values.size());
-    for (const float x : values) {
-        if (x == x) keys.push_back(ordered_bits(x));
+std::size_t sort_values(const float* values, std::size_t n, float* sorted, std::vector<std::uint32_t>& keys,
+                        std::vector<std::uint32_t>& spare) {
+    keys.clear();
+    for (std::size_t i = 0; i < n; ++i) {
+        if (values[i] == values[i]) keys.push_back(ordered_bits(values[i]));
     }
-    spare.resize(keys.size());
+    if (spare.size() < keys.size()) spare.resize(keys.size());
     sort_bucket<Isa>(keys.data(), spare.data(), keys.size());
-    values.resize(keys.size());
-    for (std::size_t i = 0; i < keys.size(); ++i) values[i] = from_ordered_bits<float>(keys[i]);
+    for (std::size_t i = 0; i < keys.size(); ++i) sorted[i] = from_ordered_bits<float>(keys[i]);
+    return keys.size();
 }
 
 }  // namespace reckon::detail
