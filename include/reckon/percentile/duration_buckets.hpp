@@ -6,12 +6,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/expects.hpp"
+#include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
 #include "reckon/core/views.hpp"
+#include "reckon/percentile/detail/midrank.simd.hpp"
 
 namespace reckon {
 
@@ -38,25 +41,32 @@ class duration_buckets {
     /// Throws    std::invalid_argument when buckets is out of range. NaN is counted and skipped; infinities and negative
     ///           numbers have their place in the order.
     /// Cost      a sort of the durations on one thread.
-    template <vector_like D>
+    template <vector_like D, class Isa = isa::native>
     static duration_buckets fit(const D& durations, std::size_t buckets = 4) {
         expects(1 <= buckets && buckets <= max_size, "duration_buckets", "buckets must be in [1, ", max_size, "], got ",
                 buckets);
         const auto d = input(durations);
+        using T = typename decltype(d)::value_type;
+        // Floats sort several times as fast.
+        std::vector<std::conditional_t<std::is_same_v<T, float>, float, double>> sorted(d.size());
         duration_buckets made;
-        std::vector<double> sorted;
-        sorted.reserve(d.size());
-        for (const auto value : d) {
-            const auto x = static_cast<double>(value);
-            made.seen_.absorb(x == x);
-            if (x == x) sorted.push_back(x);
+        if constexpr (std::is_same_v<T, float>) {
+            std::vector<std::uint32_t> keys, spare;
+            sorted.resize(detail::sort_values<Isa>(d.data(), d.size(), sorted.data(), keys, spare));
+        } else {
+            sorted.clear();
+            for (const T value : d) {
+                const auto x = static_cast<double>(value);
+                if (x == x) sorted.push_back(x);
+            }
+            std::sort(sorted.begin(), sorted.end());
         }
-        std::sort(sorted.begin(), sorted.end());
+        made.seen_ = {sorted.size(), d.size() - sorted.size()};
         const std::size_t n = sorted.size(), whole = n / buckets, rest = n % buckets;
         for (std::size_t k = 1; k < buckets && n > 0; ++k) {
             const std::size_t place = k * whole + k * rest / buckets;  // floor(k n / buckets)
-            const double x = sorted[place];
-            const auto run = std::equal_range(sorted.begin(), sorted.end(), x);
+            const auto run = std::equal_range(sorted.begin(), sorted.end(), sorted[place]);
+            const auto x = static_cast<double>(sorted[place]);
             const auto first = static_cast<std::size_t>(run.first - sorted.begin());
             const auto end = static_cast<std::size_t>(run.second - sorted.begin());
             const bool below = place - first <= end - place;

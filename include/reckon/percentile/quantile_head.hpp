@@ -10,6 +10,7 @@
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/math.hpp"
+#include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 
@@ -27,16 +28,22 @@ struct quantile_head_options {
 
 namespace detail {
 
-template <class T>
-RECKON_INLINE T quantile_rise(T a, quantile_step step) noexcept {
+template <class V>
+RECKON_INLINE V quantile_rise(V a, quantile_step step) noexcept {
+    using simd::maximum;
     // The constant comes first, so that NaN comes out.
-    return step == quantile_step::relu ? simd::maximum(T(0), a) : math::softplus(a);
+    return step == quantile_step::relu ? maximum(V(simd::lane_t<V>(0)), a) : math::softplus(a);
 }
-template <class T>
-RECKON_INLINE T quantile_rise_slope(T a, quantile_step step) noexcept {
+template <class V>
+RECKON_INLINE V quantile_rise_slope(V a, quantile_step step) noexcept {
+    using simd::select;
     if (step == quantile_step::softplus) return math::sigmoid(a);
-    return a > T(0) ? T(1) : a <= T(0) ? T(0) : a;
+    const V zero(simd::lane_t<V>(0)), one(simd::lane_t<V>(1));
+    return select(zero < a, one, select(a <= zero, zero, a));
 }
+
+// Lanes work on this many quantiles of a row, then a sum runs through them: the sum alone has to wait for itself.
+inline constexpr std::size_t quantile_block = 64;
 
 // Rows a part of kernels that work on about `columns` numbers a row.
 constexpr std::size_t quantile_rows_a_part(std::size_t columns) noexcept {
@@ -74,9 +81,15 @@ void quantile_head(const Policy& where, const A& logits, Q&& quantiles, const O&
                 const T* const from = a.row(r).data();
                 T* const to = q.row(r).data();
                 double sum = base.empty() ? 0.0 : static_cast<double>(base[r]);
-                for (std::size_t k = 0; k < count; ++k) {
-                    sum += static_cast<double>(detail::quantile_rise(from[k], options.step));
-                    to[k] = static_cast<T>(sum);
+                T rise[detail::quantile_block];
+                for (std::size_t begin = 0; begin < count; begin += detail::quantile_block) {
+                    const std::size_t n = (std::min)(detail::quantile_block, count - begin);
+                    simd::transform<Isa>(from + begin, rise, n, T(0),
+                                         [&](simd::pack<T, Isa> x) { return detail::quantile_rise(x, options.step); });
+                    for (std::size_t k = 0; k < n; ++k) {
+                        sum += static_cast<double>(rise[k]);
+                        to[begin + k] = static_cast<T>(sum);
+                    }
                 }
             }
         },
@@ -117,15 +130,37 @@ void quantile_head_gradient(const Policy& where, const A& logits, const G& d_qua
     exec::map_parts(
         where, a.rows(),
         [&](std::size_t first, std::size_t rows) {
+            using pack = simd::pack<T, Isa>;
             for (std::size_t r = first; r < first + rows; ++r) {
                 const T *const at = a.row(r).data(), *const d = g.row(r).data();
                 T* const to = out.row(r).data();
                 double sum = 0.0;
-                for (std::size_t k = count; k-- > 0;) {
-                    sum += static_cast<double>(d[k]);
-                    const auto slope = static_cast<double>(detail::quantile_rise_slope(at[k], options.step));
-                    // A dead logit stays dead, also under a derivative that is not finite.
-                    if (slope != 0.0) to[k] += static_cast<T>(scale * slope * sum);
+                T behind[detail::quantile_block];
+                // Blocks from the last to the first, which may be shorter.
+                for (std::size_t end = count; end > 0;) {
+                    const std::size_t n = (end - 1) % detail::quantile_block + 1, begin = end - n;
+                    for (std::size_t k = n; k-- > 0;) {
+                        sum += static_cast<double>(d[begin + k]);
+                        behind[k] = static_cast<T>(scale * sum);
+                    }
+                    const auto add = [&](pack x, pack sums, pack had) {
+                        const pack slope = detail::quantile_rise_slope(x, options.step), zero(T(0));
+                        // A dead logit stays dead, also under a derivative that is not finite.
+                        return mul_add(slope, select(slope == zero, zero, sums), had);
+                    };
+                    T* const into = to + begin;
+                    for (std::size_t k = 0; k < n; k += pack::lanes) {
+                        const std::size_t left = n - k;
+                        if (left >= pack::lanes) {
+                            add(pack::load(at + begin + k), pack::load(behind + k), pack::load(into + k))
+                                .store(into + k);
+                        } else {
+                            add(pack::load_padded(at + begin + k, left, T(0)),
+                                pack::load_padded(behind + k, left, T(0)), pack::load_padded(into + k, left, T(0)))
+                                .store_head(into + k, left);
+                        }
+                    }
+                    end = begin;
                 }
                 if constexpr (has_offsets) {
                     const auto base = view(d_offsets);

@@ -50,7 +50,7 @@ struct rad_outputs {
 /// Throws    std::invalid_argument when lengths differ, a column that is needed is none, or an option is out of range.
 ///           Infinite feedback has its place in the order.
 /// Cost      a radix sort of each id column on one thread unless it ascends, a sort of the durations, the ranks of
-///           ecdf_midrank(), and 60 ns a row for the fusion; 30 to 60 bytes of scratch a row.
+///           ecdf_midrank(), and a probit_fuse() a row; 30 to 60 bytes of scratch a row.
 /// Numerics  ranks are integers: the same bits for any number of threads.
 /// Source    RAD 2025 (arXiv 2508.11086): labels and D = 4; the rule for ties, k = 20 and the normalisation of the fusion
 ///           are ours.
