@@ -101,7 +101,7 @@ inline double normal_cdf(double x) noexcept {
 
 /// The x with Phi(x) = p.
 ///
-/// Cost      three polynomials of degree 8 at most and a division; from 0.425 off the middle a logarithm and a square root.
+/// Cost      two polynomials of degree 8 and a division; further than 0.425 off the middle a logarithm and a square root.
 /// Numerics  relative error below 4e-15 as a function of min(p, 1 - p), next to the root at 1/2 as well; denormal p are
 ///           legal. -inf at 0, inf at 1, NaN outside [0, 1] and for NaN.
 /// Source    the pieces and their variables are those of Wichura 1988; the coefficients are ours, from rational

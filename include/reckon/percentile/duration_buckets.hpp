@@ -20,9 +20,9 @@ namespace reckon {
 
 /// Buckets of durations (or of anything with an order), each with about the same number of rows.
 ///
-/// Equal durations share a bucket. Where a run of equal ones lies across the place of a cut, the cut goes to the nearer end of
-/// the run: photo posts of duration 0 that are 40 % of the rows get a bucket of their own out of four, and do not pull
-/// short videos in. A run that swallows several cuts leaves fewer buckets.
+/// Equal durations share a bucket. Where a run of equal ones lies across the place of a cut, the cut goes to the nearer
+/// end of the run: photo posts of duration 0 that are 40 % of the rows get a bucket of their own out of four, and do not
+/// pull short videos in. A run that swallows several cuts leaves fewer buckets.
 ///
 /// Cost      8 bytes a cut; a look-up is a branch-free binary search.
 class duration_buckets {

@@ -91,8 +91,8 @@ struct pinball_sum {
 ///   loss = sum_i sum_k max(tau_k (y_i - Q_ik), (tau_k - 1) (y_i - Q_ik))
 ///   d loss / d Q_ik = 1[y_i < Q_ik] - tau_k,  1/2 - tau_k where they are equal
 ///
-/// Shapes    predicted [B, K]: the quantiles Q; targets [B]: float or double, both the same. levels [K] in [0, 1], or none for (k + 1/2) / K.
-///           gradient [B, K] of that type, or none.
+/// Shapes    predicted [B, K]: the quantiles Q; targets [B]: float or double, both the same. levels [K] in [0, 1], or none
+///           for (k + 1/2) / K. gradient [B, K] of the type of the quantiles, or none.
 /// Writes    adds scale * d loss / d Q into `gradient` when it is given; it may not overlap the inputs.
 /// Returns   mean_value{sum, B}; merges over shards.
 /// Throws    std::invalid_argument when shapes differ or a level is not in [0, 1]. Propagates NaN; an infinite target that
