@@ -57,19 +57,9 @@ class kll_view {
         using T = typename decltype(out)::value_type;
         expects(out.size() == x.size(), "kll_view", x.size(), " values but room for ", out.size(), " percentiles");
         exec::map_parts(where, x.size(), [&](std::size_t first, std::size_t count) {
-            float queries[together];
-            for (std::size_t i = first; i < first + count; i += together) {
-                const std::size_t m = (std::min)(together, first + count - i);
-                for (std::size_t q = 0; q < m; ++q) queries[q] = x[i + q];
-                for (std::size_t q = m; q < together; ++q) queries[q] = 0.0f;
-                place<together>(queries, [&](std::size_t q, double below, double through) {
-                    if (q < m) {
-                        out[i + q] =
-                            static_cast<T>(queries[q] == queries[q] ? (below + through) * scale_
-                                                                    : std::numeric_limits<double>::quiet_NaN());
-                    }
-                });
-            }
+            each(
+                count, [&](std::size_t i) { return x[first + i]; },
+                [&](std::size_t i, double rank) { out[first + i] = static_cast<T>(rank); });
         });
     }
     /// Smallest value with at least q n of the weight at or below it; q = 0 gives the minimum, q = 1 the maximum, both
@@ -107,27 +97,16 @@ class kll_view {
         high_ = state.high;
         scale_ = 0.5 / static_cast<double>(state.n);
         // Value and level in one integer. Levels merge from the shortest up.
-        std::vector<std::uint64_t> sorted, next;
-        sorted.reserve(state.items.size());
-        next.reserve(state.items.size());
+        std::vector<std::uint64_t> sorted, level, next;
         const float* end = state.items.data() + state.items.size();
         for (std::size_t h = 0; h < state.levels(); ++h) {
-            const std::size_t size = state.sizes[h], had = sorted.size();
+            const std::size_t size = state.sizes[h];
             end -= size;
-            next.resize(had + size);
-            std::uint64_t* const level = next.data() + had;
+            level.resize(size);
             for (std::size_t i = 0; i < size; ++i) level[i] = (std::uint64_t{ordered_bits(end[i])} << 32) | h;
-            if (h == 0) std::sort(level, level + size);
-            // From the front: what is written never passes what is read of `level`.
-            std::size_t i = 0, j = 0, to = 0;
-            while (i < had && j < size) {
-                const std::uint64_t a = sorted[i], b = level[j];
-                const auto take = static_cast<std::size_t>(b < a);
-                next[to++] = (std::min)(a, b);
-                j += take;
-                i += 1 - take;
-            }
-            while (i < had) next[to++] = sorted[i++];
+            if (h == 0 && !std::is_sorted(level.begin(), level.end())) std::sort(level.begin(), level.end());
+            next.resize(sorted.size() + size);
+            detail::kll_merge(sorted.data(), sorted.size(), level.data(), size, next.data());
             sorted.swap(next);
         }
         values_.reserve(sorted.size());
@@ -144,6 +123,21 @@ class kll_view {
         below_.push_back(static_cast<double>(weight));
     }
 
+    // Calls write(i, F(query(i))) for every i < count, several at a time.
+    template <class Query, class Write>
+    void each(std::size_t count, Query&& query, Write&& write) const {
+        float queries[together] = {};
+        for (std::size_t i = 0; i < count; i += together) {
+            const std::size_t m = (std::min)(together, count - i);
+            for (std::size_t q = 0; q < m; ++q) queries[q] = query(i + q);
+            double ranks[together];
+            place<together>(queries, [&](std::size_t q, double below, double through) {
+                ranks[q] =
+                    queries[q] == queries[q] ? (below + through) * scale_ : std::numeric_limits<double>::quiet_NaN();
+            });
+            for (std::size_t q = 0; q < m; ++q) write(i + q, ranks[q]);
+        }
+    }
     // Calls found(q, weight below, weight not above) for each of the queries.
     template <std::size_t Count, class Found>
     void place(const float* queries, Found&& found) const noexcept {

@@ -110,8 +110,8 @@ class kll_sketches {
     /// Writes    percentiles, NaN where the user is not there or the value is NaN.
     /// Returns   rows with a percentile, and rows without one.
     /// Throws    std::invalid_argument when lengths differ, and for 2^32 rows or more.
-    /// Cost      gathers the rows by user; then a scan of what is kept for each row, or from 8 rows of a user a sorted
-    ///           view and a search.
+    /// Cost      gathers the rows by user; then a search in each level for each row, or from 24 rows of a user a sorted
+    ///           view and one search.
     template <exec::policy Policy, vector_like Users, vector_like V, vector_like Out, class Isa = isa::native>
     counts percentiles(const Policy& where, const Users& users, const V& values, Out&& percentiles) const {
         const auto x = check_rows<Isa>(users, values);
@@ -132,22 +132,21 @@ class kll_sketches {
                 const bool known = at < size() && ids_[at] == id;
                 if (known) load(at, state);
                 const std::size_t begin = groups.first(g), count = groups.count(g);
-                const auto answer = [&](auto&& rank) {
-                    for (std::size_t i = begin; i < begin + count; ++i) {
-                        const float value = x[groups.row(i)];
-                        const bool ok = known && value == value;
-                        out[groups.row(i)] = ok ? static_cast<T>(rank(value)) : std::numeric_limits<T>::quiet_NaN();
-                        seen[part].absorb(ok);
-                    }
+                const auto query = [&](std::size_t i) { return x[groups.row(begin + i)]; };
+                const auto write = [&](std::size_t i, double rank) {
+                    out[groups.row(begin + i)] = static_cast<T>(rank);
+                    seen[part].absorb(rank == rank);
                 };
-                if (known && count >= 8) {
-                    answer(kll_view(state));
-                } else {
-                    const double scale = known ? 0.5 / static_cast<double>(state.n) : 0.0;
-                    answer([&](float value) {
-                        const auto weight = state.weigh(value);
-                        return static_cast<double>(weight.below + weight.through) * scale;
-                    });
+                if (known && state.levels() > 1 && count >= enough_for_view) {
+                    kll_view(state).each(count, query, write);
+                    continue;
+                }
+                const double scale = known ? 0.5 / static_cast<double>(state.n) : 0.0;
+                for (std::size_t i = 0; i < count; ++i) {
+                    const float value = query(i);
+                    const auto weight = known ? state.weigh(value, true) : detail::kll_weight{};
+                    write(i, known && value == value ? static_cast<double>(weight.below + weight.through) * scale
+                                                     : std::numeric_limits<double>::quiet_NaN());
                 }
             }
         });
@@ -183,7 +182,7 @@ class kll_sketches {
     }
 
   private:
-    static constexpr std::size_t part_groups = 256, head_words = 6;
+    static constexpr std::size_t part_groups = 256, head_words = 6, enough_for_view = 24;
     static constexpr std::size_t nobody = static_cast<std::size_t>(-1);
 
     // What each group of the next state is made of.

@@ -43,21 +43,55 @@ inline void kll_merge_pair(const float* from, float* to, std::size_t run) noexce
         b -= 1 - left;
     }
 }
-// Merges sorted a[0 .. n) and b[0 .. m) so that the result begins where a does; b stands at or beyond a + n + m, or at
-// a + n + m - its own size.
-inline void kll_merge_back(float* a, std::size_t n, const float* b, std::size_t m) noexcept {
+// Merges sorted a[0 .. n) and b[0 .. m) into `to`, which overlaps neither: from both ends while both have values for
+// that, then from the front.
+template <class T>
+void kll_merge(const T* a, std::size_t n, const T* b, std::size_t m, T* to) noexcept {
+    T* last = to + (n + m);
+    for (std::size_t steps; (steps = (std::min)(n, m) / 2) > 0;) {
+        const T *a_last = a + n - 1, *b_last = b + m - 1;
+        for (std::size_t t = 0; t < steps; ++t) {
+            // No branch on a comparison: it goes either way.
+            const T x = *a, y = *b, v = *a_last, w = *b_last;
+            const auto right = static_cast<std::ptrdiff_t>(y < x), left = static_cast<std::ptrdiff_t>(w < v);
+            *to++ = y < x ? y : x;
+            b += right;
+            a += 1 - right;
+            *--last = w < v ? v : w;
+            a_last -= left;
+            b_last -= 1 - left;
+        }
+        n = static_cast<std::size_t>(a_last + 1 - a);
+        m = static_cast<std::size_t>(b_last + 1 - b);
+    }
     while (n > 0 && m > 0) {
-        // No branch on the comparison: it goes either way.
-        const float x = a[n - 1], y = b[m - 1];
-        const auto take = static_cast<std::size_t>(x > y);
-        a[n + m - 1] = simd::maximum(x, y);
-        n -= take;
-        m -= 1 - take;
+        const T x = *a, y = *b;
+        const auto right = static_cast<std::size_t>(y < x);
+        *to++ = y < x ? y : x;
+        b += right;
+        m -= right;
+        a += 1 - right;
+        n -= 1 - right;
     }
-    while (m > 0) {
-        a[m - 1] = b[m - 1];
-        --m;
+    to = std::copy(a, a + n, to);
+    std::copy(b, b + m, to);
+}
+// The same with the result in the place of a; b stands beyond it.
+inline void kll_merge_in_place(float* a, std::size_t n, const float* b, std::size_t m) {
+    if (n == 0) {
+        std::copy(b, b + m, a);
+        return;
     }
+    constexpr std::size_t most = 1024;
+    float few[most];
+    std::vector<float> many;
+    float* copy = few;
+    if (n > most) {
+        many.resize(n);
+        copy = many.data();
+    }
+    std::copy(a, a + n, copy);
+    kll_merge(copy, n, b, m, a);
 }
 // Merges sorted runs of `run` values, the last one shorter, into one; returns where it is, x or scratch.
 inline float* kll_merge_runs(float* x, float* scratch, std::size_t n, std::size_t run) noexcept {
@@ -66,8 +100,7 @@ inline float* kll_merge_runs(float* x, float* scratch, std::size_t n, std::size_
         for (; i + 2 * run <= n; i += 2 * run) kll_merge_pair(x + i, scratch + i, run);
         if (i < n) {
             const std::size_t left = (std::min)(run, n - i);
-            std::copy(x + i, x + i + left, scratch + i);
-            kll_merge_back(scratch + i, left, x + i + left, n - i - left);
+            kll_merge(x + i, left, x + i + left, n - i - left, scratch + i);
         }
         std::swap(x, scratch);
     }
@@ -105,6 +138,13 @@ void kll_sort(float* x, std::size_t n) {
     }
     const float* const from = kll_merge_runs(sorted, scratch, (n + 15) / 16 * 16, 16);
     std::copy(from, from + n, x);
+}
+
+// How many of n > 0 sorted values are below x; without branches that go either way.
+inline std::size_t kll_lower_bound(const float* values, std::size_t n, float x) noexcept {
+    std::size_t at = 0;
+    for (; n > 1; n -= n / 2) at += (std::size_t{0} - static_cast<std::size_t>(values[at + n / 2 - 1] < x)) & (n / 2);
+    return at + (values[at] < x ? 1u : 0u);
 }
 
 /// How much lies below x and not above it.
@@ -183,7 +223,7 @@ struct kll_state {
         const float kept = level[0];
         const std::size_t coin = stream(level, size).bits(coins++) & 1u;
         for (std::size_t i = half; i-- > 0;) level[size - half + i] = level[odd + 2 * i + coin];
-        kll_merge_back(level - above, above, level + (size - half), half);
+        kll_merge_in_place(level - above, above, level + (size - half), half);
         if (odd != 0) level[half] = kept;
         std::copy(items.begin() + static_cast<std::ptrdiff_t>(begin + size), items.end(),
                   items.begin() + static_cast<std::ptrdiff_t>(begin + half + odd));
@@ -208,7 +248,7 @@ struct kll_state {
         items.resize(held + kll_block);
         const auto end = items.begin() + static_cast<std::ptrdiff_t>(begin + size);
         std::copy_backward(end, items.begin() + static_cast<std::ptrdiff_t>(held), items.end());
-        kll_merge_back(items.data() + begin, size, block, kll_block);
+        kll_merge_in_place(items.data() + begin, size, block, kll_block);
         sizes[h] += static_cast<std::uint32_t>(kll_block);
     }
 
@@ -276,11 +316,10 @@ struct kll_state {
         float* out = merged.data();
         for (std::size_t h = height; h-- > 0;) {
             const std::size_t m = h < other.sizes.size() ? other.sizes[h] : 0;
-            std::copy(a, a + sizes[h], out);
             if (h > 0) {
-                kll_merge_back(out, sizes[h], b, m);
+                kll_merge(a, sizes[h], b, m, out);
             } else {
-                std::copy(b, b + m, out + sizes[h]);
+                std::copy(b, b + m, std::copy(a, a + sizes[h], out));
             }
             a += sizes[h];
             b += m;
@@ -305,13 +344,29 @@ struct kll_state {
             at += sizes[h];
         }
     }
-    kll_weight weigh(float x) const noexcept {
+    // How much lies below x; `sorted` says that level 0 is sorted as the others are.
+    kll_weight weigh(float x, bool sorted = false) const noexcept {
+        constexpr std::size_t few = 32;
         kll_weight sum;
         each_level([&](const float* level, std::size_t size, std::uint64_t weight) {
-            std::uint32_t below = 0, through = 0;
-            for (std::size_t i = 0; i < size; ++i) {
-                below += static_cast<std::uint32_t>(level[i] < x);
-                through += static_cast<std::uint32_t>(level[i] <= x);
+            std::size_t below = 0, through = 0;
+            if (size > few && (weight > 1 || sorted)) {
+                below = kll_lower_bound(level, size, x);
+                // Ties are few or many.
+                through = below;
+                const std::size_t soon = (std::min)(size, below + 4);
+                while (through < soon && level[through] == x) ++through;
+                if (through == soon) {
+                    through = static_cast<std::size_t>(std::upper_bound(level + through, level + size, x) - level);
+                }
+            } else {
+                std::uint32_t counted[2] = {0, 0};
+                for (std::size_t i = 0; i < size; ++i) {
+                    counted[0] += static_cast<std::uint32_t>(level[i] < x);
+                    counted[1] += static_cast<std::uint32_t>(level[i] <= x);
+                }
+                below = counted[0];
+                through = counted[1];
             }
             sum.below += below * weight;
             sum.through += through * weight;
