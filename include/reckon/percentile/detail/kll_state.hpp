@@ -22,6 +22,9 @@ inline constexpr std::uint32_t kll_least_k = 8, kll_most_k = 1u << 16, kll_least
 inline constexpr std::uint64_t kll_most_values = std::uint64_t{1} << 56;
 inline constexpr std::size_t kll_most_levels = 57;
 
+// Values of a column that are halved at once while no level is left to the networks.
+inline constexpr std::size_t kll_column = 256;
+
 // Capacity one level further down: two thirds, rounded up to an even number, at least 8.
 constexpr std::uint32_t kll_next_capacity(std::uint32_t capacity) noexcept {
     const std::uint32_t next = (2 * capacity + 2) / 3;
@@ -191,6 +194,12 @@ struct kll_state {
         std::uint32_t each[64];
         return capacities(k, sizes.size(), each);
     }
+    // What fits into level 0.
+    std::size_t buffer() const noexcept {
+        std::uint32_t each[64];
+        capacities(k, sizes.size(), each);
+        return each[0];
+    }
     // Level h begins here.
     std::size_t first(std::size_t h) const noexcept {
         std::size_t at = 0;
@@ -242,14 +251,14 @@ struct kll_state {
             compact<Isa>(h);
         }
     }
-    // Adds 64 sorted values to level h >= 1.
-    void insert_block(std::size_t h, const float* block) {
+    // Adds sorted values to level h >= 1.
+    void insert(std::size_t h, const float* block, std::size_t count) {
         const std::size_t begin = first(h), size = sizes[h], held = items.size();
-        items.resize(held + kll_block);
+        items.resize(held + count);
         const auto end = items.begin() + static_cast<std::ptrdiff_t>(begin + size);
         std::copy_backward(end, items.begin() + static_cast<std::ptrdiff_t>(held), items.end());
-        kll_merge_in_place(items.data() + begin, size, block, kll_block);
-        sizes[h] += static_cast<std::uint32_t>(kll_block);
+        kll_merge_in_place(items.data() + begin, size, block, count);
+        sizes[h] += static_cast<std::uint32_t>(count);
     }
 
     // Values without NaN, their range known.
@@ -262,7 +271,17 @@ struct kll_state {
             const auto blocks = static_cast<std::size_t>(std::bit_width(count / kll_block));
             const std::size_t halvings = (std::min)({replaceable(), blocks == 0 ? std::size_t{0} : blocks - 1,
                                                      static_cast<std::size_t>(kll_most_halvings)});
-            if (halvings == 0) {
+            if (halvings == 0 && count >= kll_column && sizes.size() > 1 && buffer() <= kll_column) {
+                // Past the buffer: a compaction of more than fits into it moves fewer ranks.
+                used = kll_column;
+                float column[kll_column];
+                for (std::size_t i = 0; i < used; ++i) column[i] = x[i] + 0.0f;  // -0 becomes +0
+                kll_sort<Isa>(column, used);
+                const std::size_t coin = stream(x, used).bits(coins++) & 1u;
+                for (std::size_t i = 0; i < used / 2; ++i) column[i] = column[2 * i + coin];
+                insert(1, column, used / 2);
+                spread += 1.0;
+            } else if (halvings == 0) {
                 used = (std::min)(count, room >= items.size() ? room - items.size() + 1 : std::size_t{1});
                 const std::size_t held = items.size();
                 items.resize(held + used);
@@ -272,7 +291,7 @@ struct kll_state {
                 used = kll_block << halvings;
                 float block[kll_block], scratch[kll_block];
                 kll_chain<Isa>::thin(x, static_cast<int>(halvings), stream(x, used), coins, block);
-                insert_block(halvings, kll_merge_runs(block, scratch, kll_block, 8));
+                insert(halvings, kll_merge_runs(block, scratch, kll_block, 8), kll_block);
                 // 8 columns, 2^(halvings - 1 - level) compactions of each at a level.
                 const double weight = std::ldexp(1.0, static_cast<int>(halvings));
                 spread += 4.0 * weight * (weight - 1.0);
