@@ -91,6 +91,7 @@ struct errors {
         const double n = static_cast<double>(values.size()), k = sketch.k();
         REQUIRE(sketch.n() == values.size());
         CHECK(sketch.spread() <= 6.0 * n * n / (k * k));
+        CHECK(static_cast<double>(sketch.size()) <= 3.0 * k + 8.0 * std::log2(n / k) + 64.0);
         CHECK((sketch.min)() == sorted.front());
         CHECK((sketch.max)() == sorted.back());
         const double bound = sketch.bound(0.95);
@@ -201,8 +202,8 @@ TEST_CASE("kll: long columns and the default k") {
 }
 
 TEST_CASE("kll: networks sort") {
-    for (const std::size_t n :
-         {0, 1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 127, 128, 129, 200, 255, 256, 300, 1000, 1024, 1500}) {
+    for (const std::size_t n : {0u,   1u,   2u,   15u,  16u,  17u,  31u,  32u,   33u,   64u,  100u,
+                                127u, 128u, 129u, 200u, 255u, 256u, 300u, 1000u, 1024u, 1500u}) {
         for (int shape = 0; shape < score_shapes; ++shape) {
             CAPTURE(n);
             std::vector<float> got = shaped_scores(n, shape);
@@ -264,6 +265,9 @@ TEST_CASE("kll: view, batch and single ranks agree") {
         view.apply(serial, queries, queries);
         CHECK_ALL_NEAR(queries.copy(), narrow, exact());
     }
+    std::vector<double> out(values.size());
+    const auto used = testing::count_allocations([&] { view.apply(serial, values, out); });
+    CHECK(used.peak_bytes == 0);
     std::vector<double> ranks(3);
     kll_sketch().sorted().apply(serial, std::vector<float>{1.0f, nan, 2.0f}, ranks);
     for (const double rank : ranks) CHECK(std::isnan(rank));

@@ -191,7 +191,7 @@ TEST_CASE("group_threshold: from sketches") {
     for (const double rate : {0.05, 0.2, 0.5}) {
         const group_threshold want = group_threshold::fit(serial, u, g, 5, {.rate = rate});
         const group_threshold got = group_threshold::from_sketches(serial, sketches, 5, {.rate = rate});
-        for (const std::size_t exact_group : {0, 1, 3, 4})
+        for (const std::size_t exact_group : {0u, 1u, 3u, 4u})
             CHECK(got.threshold(exact_group) == want.threshold(exact_group));
         CHECK(got.threshold(4) == inf);
         for (std::size_t group = 0; group < 5; ++group) CHECK(got.size(group) == want.size(group));

@@ -184,7 +184,7 @@ class kll_view {
 /// Throws    std::invalid_argument for k out of range, and from merge when k or seed differ. NaN is counted and
 ///           skipped; infinities have their place in the order; -0 counts as 0.
 /// Cost      absorb: long columns run through sorting networks in lanes, a few operations a value; short ones are sorted
-///           in a buffer. Memory: 4 bytes for each of at most 3 k + 8 log2(n / k) + 64 values.
+///           in a buffer. Memory: 4 bytes for each of at most 3 k + 8 log2(n / k) + 64 values between calls.
 /// Numerics  the same bits on every instruction set: values are compared and moved only, coins are counter-based.
 /// Source    Karnin, Lang and Liberty 2016; compaction of the lowest full level after Ivkin et al. 2019. The chain of
 ///           networks in place of the lowest levels and the bound from V are ours.
