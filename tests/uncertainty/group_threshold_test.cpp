@@ -178,6 +178,36 @@ TEST_CASE("group_threshold: merge law, threads, bytes, bad input") {
     CHECK_THROWS_AS(conformal_half_widths(serial, two, u), std::invalid_argument);
 }
 
+TEST_CASE("group_threshold: from sketches") {
+    // Groups 0 and 1 fit into their sketches, group 2 does not, group 4 has no rows, id 9 is no group.
+    std::vector<float> u = random_normal<float>(20000);
+    std::vector<std::uint32_t> g(u.size(), 2);
+    for (std::size_t i = 0; i < 60; ++i) g[i * 7] = i % 3 == 0 ? 1 : (i % 3 == 1 ? 0 : 3);
+    g[5] = 9;
+    u[6] = std::numeric_limits<float>::quiet_NaN();
+    kll_sketches sketches({.k = 64});
+    sketches.absorb(serial, g, u);
+    exec::pool pool(3);
+    for (const double rate : {0.05, 0.2, 0.5}) {
+        const group_threshold want = group_threshold::fit(serial, u, g, 5, {.rate = rate});
+        const group_threshold got = group_threshold::from_sketches(serial, sketches, 5, {.rate = rate});
+        for (const std::size_t exact_group : {0u, 1u, 3u, 4u})
+            CHECK(got.threshold(exact_group) == want.threshold(exact_group));
+        CHECK(got.threshold(4) == inf);
+        for (std::size_t group = 0; group < 5; ++group) CHECK(got.size(group) == want.size(group));
+        CHECK(got.seen() == want.seen());
+        double above = 0.0;
+        for (std::size_t i = 0; i < u.size(); ++i) above += g[i] == 2 && got(static_cast<double>(u[i]), 2) ? 1.0 : 0.0;
+        const kll_sketch large = sketches.sketch(2);
+        CHECK_FALSE(large.exact());
+        CHECK(std::fabs(above / static_cast<double>(large.n()) - rate) <= large.bound(0.9999) + 1e-3);
+        const group_threshold threads = group_threshold::from_sketches(exec::host{pool}, sketches, 5, {.rate = rate});
+        CHECK(threads.thresholds() == got.thresholds());
+    }
+    CHECK_THROWS_AS(group_threshold::from_sketches(serial, sketches, 0), std::invalid_argument);
+    CHECK_THROWS_AS(group_threshold::from_sketches(serial, sketches, 5, {.rate = 1.0}), std::invalid_argument);
+}
+
 TEST_CASE("group_rank: worked example, ties, bad rows") {
     const std::vector<double> u{3.0, 1.0, 2.0, 2.0, nan, 5.0, -0.0, 0.0, inf};
     const std::vector<int> g{0, 0, 0, 0, 0, 1, 1, 1, -1};

@@ -17,6 +17,7 @@
 #include "reckon/core/sort.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/percentile/kll_sketches.hpp"
 #include "reckon/uncertainty/detail/counted_map.hpp"
 #include "reckon/uncertainty/detail/groups.hpp"
 
@@ -96,8 +97,7 @@ class group_values {
 ///           0 .. groups - 1 are counted and skipped. apply: std::invalid_argument when sizes differ.
 /// Cost      fit: O(N) on average and a copy of the values; groups run in parallel. apply: one comparison.
 /// Numerics  exact comparisons in double. Depends on the values through their order only.
-/// Source    Vovk, Gammerman and Shafer 2005 (Mondrian); Lei et al. 2018 (split). A rank sketch instead of the values
-///           is not there yet.
+/// Source    Vovk, Gammerman and Shafer 2005 (Mondrian); Lei et al. 2018 (split).
 class group_threshold {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("GTHR");
@@ -135,6 +135,34 @@ class group_threshold {
             std::nth_element(values.begin(), at, values.end());
             fitted.thresholds_[g] = *at;
         });
+        return fitted;
+    }
+    /// The thresholds of sketches with the ids 0 .. group_count - 1: exact for a group of at most k values, else a fresh
+    /// row exceeds its threshold more often than `rate` by no more than kll_sketch::bound() says.
+    ///
+    /// Throws    std::invalid_argument when an option or group_count is out of range. Values of other ids are counted as
+    ///           refused.
+    template <exec::policy Policy>
+    static group_threshold from_sketches(const Policy& where, const kll_sketches& sketches, std::size_t group_count,
+                                         const group_threshold_options& options = {}) {
+        expects_legal(options);
+        expects(1 <= group_count && group_count <= detail::max_groups, "group_threshold",
+                "groups must be in [1, 2^20], got ", group_count);
+        group_threshold fitted;
+        fitted.rate_ = options.rate;
+        fitted.thresholds_.assign(group_count, std::numeric_limits<double>::infinity());
+        fitted.sizes_.assign(group_count, 0);
+        exec::for_each_index(where, group_count, [&](std::size_t g) {
+            const kll_sketch sketch = sketches.sketch(g);
+            fitted.sizes_[g] = sketch.n();
+            const auto n = static_cast<std::size_t>(sketch.n());
+            const std::size_t position = conformal_position(n, options.rate);
+            if (position > n) return;
+            fitted.thresholds_[g] = static_cast<double>(sketch.sorted().at_rank(static_cast<double>(position)));
+        });
+        const counts seen = sketches.seen();
+        for (const std::uint64_t size : fitted.sizes_) fitted.seen_.accepted += size;
+        fitted.seen_.rejected = seen.rejected + (seen.accepted - fitted.seen_.accepted);
         return fitted;
     }
 
