@@ -152,8 +152,8 @@ TEST_CASE("bootstrap: a tile has the weights of its replicates on every instruct
     for (std::uint64_t i = 0; i < 300; ++i) {
         const std::uint64_t cluster = i < 3 ? i : rng.bits(i), seed = rng.bits(1000 + i);
         const auto tile = static_cast<std::uint32_t>(i % 17 == 0 ? 16383 : i % 16);
-        reckon::detail::poisson_tile<isa::native>(seed, cluster, tile, got);
-        reckon::detail::poisson_tile<isa::scalar>(seed, cluster, tile, plain);
+        reckon::detail::poisson_tiles<isa::native>(seed).draw(cluster, tile, got);
+        reckon::detail::poisson_tiles<isa::scalar>(seed).draw(cluster, tile, plain);
         for (std::size_t r = 0; r < reckon::detail::bootstrap_tile; ++r) {
             const std::uint32_t want = bootstrap_weight(seed, cluster, std::uint64_t{tile} * 64 + r);
             REQUIRE(got[r] == want);

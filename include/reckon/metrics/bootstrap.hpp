@@ -253,6 +253,7 @@ class clustered_bootstrap {
                 part.ids[part.kept++] = static_cast<std::uint64_t>(ids[s]);
                 for (std::size_t c = 0; c < 2 * metrics_; ++c) totals_.add(c, row[c].low, row[c].high);
             }
+            part.fill_up();
             exec::for_each_index(where, tiles(), [&](std::size_t t) { absorb_tile<Isa>(part, t); });
         }
     }
@@ -355,7 +356,12 @@ class clustered_bootstrap {
         std::vector<std::uint64_t> ids;
         std::vector<detail::bootstrap_units> units;
 
-        rows(std::size_t width, std::size_t size) : columns(width), ids(size), units(size * width) {}
+        rows(std::size_t width, std::size_t size)
+            : columns(width), ids(size + detail::bootstrap_group), units(ids.size() * width) {}
+        // Rows of zeros up to a whole group.
+        void fill_up() noexcept {
+            std::fill(row(kept), row(kept) + (detail::bootstrap_group - 1) * columns, detail::bootstrap_units{});
+        }
         detail::bootstrap_units* row(std::size_t s) noexcept { return units.data() + s * columns; }
     };
 
@@ -385,16 +391,22 @@ class clustered_bootstrap {
     // Each tile has replicates of its own, so threads share nothing.
     template <class Isa>
     void absorb_tile(rows& part, std::size_t tile) {
-        constexpr std::size_t n = detail::bootstrap_tile;
+        constexpr std::size_t n = detail::bootstrap_tile, group = detail::bootstrap_group;
         const std::size_t columns = part.columns;
         std::vector<double> low(columns * n), high(part.has_high ? columns * n : 0);
-        for (std::size_t s = 0; s < part.kept; ++s) {
-            double weights[n];
-            detail::poisson_tile<Isa>(seed(), part.ids[s], static_cast<std::uint32_t>(tile), weights);
-            const detail::bootstrap_units* const row = part.row(s);
+        const detail::poisson_tiles<Isa> tiles(seed());
+        for (std::size_t s = 0; s < part.kept; s += group) {
+            double weights[group][n], x[group];
+            for (std::size_t k = 0; k < group; ++k) {
+                tiles.draw(part.ids[s + k], static_cast<std::uint32_t>(tile), weights[k]);
+            }
+            const detail::bootstrap_units* const first = part.row(s);
             for (std::size_t c = 0; c < columns; ++c) {
-                if (row[c].low != 0.0) detail::add_weighted<Isa>(weights, row[c].low, low.data() + c * n);
-                if (row[c].high != 0.0) detail::add_weighted<Isa>(weights, row[c].high, high.data() + c * n);
+                for (std::size_t k = 0; k < group; ++k) x[k] = first[k * columns + c].low;
+                detail::add_weighted<Isa>(weights, x, low.data() + c * n);
+                if (!part.has_high) continue;
+                for (std::size_t k = 0; k < group; ++k) x[k] = first[k * columns + c].high;
+                detail::add_weighted<Isa>(weights, x, high.data() + c * n);
             }
         }
         for (std::size_t c = 0; c < columns; ++c) {

@@ -8,6 +8,7 @@
 #include "reckon/core/config.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/random.hpp"
+#include "reckon/core/simd.hpp"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -26,6 +27,8 @@ inline constexpr std::uint32_t bootstrap_purpose = 0x746f6f62u;
 // round(2^32 P(X <= k)) for X ~ Poisson(1); from k = 12 on it is 2^32. The weight is how many of them are <= 32 random
 // bits.
 inline constexpr std::size_t poisson_steps = 12;
+// One word in 1700 reaches threshold 5 or later ones.
+inline constexpr std::size_t poisson_usual = 5;
 inline constexpr std::uint32_t poisson_thresholds[poisson_steps] = {1580030169u, 3160060337u, 3950075422u, 4213413783u,
                                                                     4279248374u, 4292415292u, 4294609778u, 4294923276u,
                                                                     4294962463u, 4294966817u, 4294967253u, 4294967292u};
@@ -48,8 +51,12 @@ RECKON_INLINE std::uint32_t poisson_weight(std::uint64_t seed, std::uint64_t clu
 RECKON_INLINE constexpr std::int32_t signed_order(std::uint32_t u) noexcept {
     return static_cast<std::int32_t>(u ^ 0x80000000u);
 }
+// The largest number below threshold k, in that order.
+RECKON_INLINE constexpr std::int32_t last_below(std::size_t k) noexcept {
+    return signed_order(poisson_thresholds[k] - 1u);
+}
 RECKON_INLINE constexpr std::int32_t reaches(std::int32_t u, std::size_t k) noexcept {
-    return u > signed_order(poisson_thresholds[k] - 1u) ? 1 : 0;
+    return u > last_below(k) ? 1 : 0;
 }
 
 // 32-bit words in lanes of 64 bits, whose upper halves hold anything: a multiplication ignores them. Compilers do not
@@ -65,10 +72,17 @@ struct wide_words {
     RECKON_INLINE wide_words times(wide_words b) const noexcept { return {(v & 0xffffffffu) * (b.v & 0xffffffffu)}; }
     RECKON_INLINE wide_words upper() const noexcept { return {v >> 32}; }
     RECKON_INLINE wide_words operator^(wide_words b) const noexcept { return {v ^ b.v}; }
-    // Words of a and b in turn.
-    static RECKON_INLINE void store(std::uint32_t* p, wide_words a, wide_words b) noexcept {
-        p[0] = static_cast<std::uint32_t>(a.v);
-        p[1] = static_cast<std::uint32_t>(b.v);
+    // Weights of the words of a and b in turn.
+    static RECKON_INLINE void store(double* p, wide_words a, wide_words b) noexcept {
+        const std::int32_t x = signed_order(static_cast<std::uint32_t>(a.v));
+        const std::int32_t y = signed_order(static_cast<std::uint32_t>(b.v));
+        std::int32_t count_x = 0, count_y = 0;
+        for (std::size_t k = 0; k < poisson_steps; ++k) {
+            count_x += reaches(x, k);
+            count_y += reaches(y, k);
+        }
+        p[0] = static_cast<double>(count_x);
+        p[1] = static_cast<double>(count_y);
     }
 };
 #if defined(__SSE2__)
@@ -84,9 +98,21 @@ struct wide_words<isa::sse2> {
     RECKON_INLINE wide_words times(wide_words b) const noexcept { return {_mm_mul_epu32(v, b.v)}; }
     RECKON_INLINE wide_words upper() const noexcept { return {_mm_srli_epi64(v, 32)}; }
     RECKON_INLINE wide_words operator^(wide_words b) const noexcept { return {_mm_xor_si128(v, b.v)}; }
-    static RECKON_INLINE void store(std::uint32_t* p, wide_words a, wide_words b) noexcept {
+    static RECKON_INLINE void store(double* p, wide_words a, wide_words b) noexcept {
         const __m128i low = _mm_set1_epi64x(0xffffffff);
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_or_si128(_mm_and_si128(a.v, low), _mm_slli_epi64(b.v, 32)));
+        const __m128i words = _mm_or_si128(_mm_and_si128(a.v, low), _mm_slli_epi64(b.v, 32));
+        const __m128i u = _mm_xor_si128(words, _mm_set1_epi32(signed_order(0)));
+        __m128i count = _mm_setzero_si128();
+        for (std::size_t k = 0; k < poisson_usual; ++k) {
+            count = _mm_sub_epi32(count, _mm_cmpgt_epi32(u, _mm_set1_epi32(last_below(k))));
+        }
+        if (_mm_movemask_epi8(_mm_cmpgt_epi32(u, _mm_set1_epi32(last_below(poisson_usual)))) != 0) {
+            for (std::size_t k = poisson_usual; k < poisson_steps; ++k) {
+                count = _mm_sub_epi32(count, _mm_cmpgt_epi32(u, _mm_set1_epi32(last_below(k))));
+            }
+        }
+        _mm_storeu_pd(p, _mm_cvtepi32_pd(count));
+        _mm_storeu_pd(p + 2, _mm_cvtepi32_pd(_mm_unpackhi_epi64(count, count)));
     }
 };
 #endif
@@ -104,69 +130,88 @@ struct wide_words<isa::avx2> {
     RECKON_INLINE wide_words times(wide_words b) const noexcept { return {_mm256_mul_epu32(v, b.v)}; }
     RECKON_INLINE wide_words upper() const noexcept { return {_mm256_srli_epi64(v, 32)}; }
     RECKON_INLINE wide_words operator^(wide_words b) const noexcept { return {_mm256_xor_si256(v, b.v)}; }
-    static RECKON_INLINE void store(std::uint32_t* p, wide_words a, wide_words b) noexcept {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_blend_epi32(a.v, _mm256_slli_epi64(b.v, 32), 0xaa));
+    static RECKON_INLINE void store(double* p, wide_words a, wide_words b) noexcept {
+        const __m256i words = _mm256_blend_epi32(a.v, _mm256_slli_epi64(b.v, 32), 0xaa);
+        const __m256i u = _mm256_xor_si256(words, _mm256_set1_epi32(signed_order(0)));
+        __m256i count = _mm256_setzero_si256();
+        for (std::size_t k = 0; k < poisson_usual; ++k) {
+            count = _mm256_sub_epi32(count, _mm256_cmpgt_epi32(u, _mm256_set1_epi32(last_below(k))));
+        }
+        if (_mm256_movemask_epi8(_mm256_cmpgt_epi32(u, _mm256_set1_epi32(last_below(poisson_usual)))) != 0) {
+            for (std::size_t k = poisson_usual; k < poisson_steps; ++k) {
+                count = _mm256_sub_epi32(count, _mm256_cmpgt_epi32(u, _mm256_set1_epi32(last_below(k))));
+            }
+        }
+        _mm256_storeu_pd(p, _mm256_cvtepi32_pd(_mm256_castsi256_si128(count)));
+        _mm256_storeu_pd(p + 4, _mm256_cvtepi32_pd(_mm256_extracti128_si256(count, 1)));
     }
 };
 #endif
 
-// Philox blocks first, first + 1, ... of a cluster: twice as many as there are lanes.
-template <class Words>
-struct philox_pair {
-    Words a[4], b[4];
+// poisson_weight() of one seed for the 64 replicates of a tile.
+template <class Isa>
+class poisson_tiles {
+    using words = std::conditional_t<std::is_same_v<Isa, isa::avx512>, wide_words<isa::avx2>, wide_words<Isa>>;
 
-    RECKON_INLINE philox_pair(std::uint64_t cluster, std::uint32_t first, std::uint64_t seed) noexcept {
-        a[0] = b[0] = Words::of(static_cast<std::uint32_t>(cluster));
-        a[1] = Words::every_other(first);
-        b[1] = Words::every_other(first + 1);
-        a[2] = b[2] = Words::of(static_cast<std::uint32_t>(cluster >> 32));
-        a[3] = b[3] = Words::of(bootstrap_purpose);
-        std::uint32_t k0 = static_cast<std::uint32_t>(seed), k1 = static_cast<std::uint32_t>(seed >> 32);
-        for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-            turn(a, Words::of(k0), Words::of(k1));
-            turn(b, Words::of(k0), Words::of(k1));
+  public:
+    explicit poisson_tiles(std::uint64_t seed) noexcept {
+        auto k0 = static_cast<std::uint32_t>(seed), k1 = static_cast<std::uint32_t>(seed >> 32);
+        for (auto& round : keys_) {
+            round[0] = words::of(k0);
+            round[1] = words::of(k1);
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
         }
     }
-    static RECKON_INLINE void turn(Words (&x)[4], Words k0, Words k1) noexcept {
-        const Words m = x[0].times(Words::of(0xD2511F53u)), n = x[2].times(Words::of(0xCD9E8D57u));
-        x[0] = n.upper() ^ x[1] ^ k0;
+    RECKON_INLINE void draw(std::uint64_t cluster, std::uint32_t tile, double* RECKON_RESTRICT weights) const noexcept {
+        const words low = words::of(static_cast<std::uint32_t>(cluster));
+        const words high = words::of(static_cast<std::uint32_t>(cluster >> 32));
+        const words purpose = words::of(bootstrap_purpose);
+        for (std::size_t i = 0; i < bootstrap_blocks; i += 2 * words::lanes) {
+            const auto first = static_cast<std::uint32_t>(tile * bootstrap_blocks + i);
+            words a[4] = {low, words::every_other(first), high, purpose};
+            words b[4] = {low, words::every_other(first + 1), high, purpose};
+            // Ten rounds in a row: a loop would keep half of the words in memory.
+            turn<0>(a, b), turn<1>(a, b), turn<2>(a, b), turn<3>(a, b), turn<4>(a, b);
+            turn<5>(a, b), turn<6>(a, b), turn<7>(a, b), turn<8>(a, b), turn<9>(a, b);
+            for (std::size_t word = 0; word < 4; ++word) {
+                words::store(weights + word * bootstrap_blocks + i, a[word], b[word]);
+            }
+        }
+    }
+
+  private:
+    template <std::size_t Round>
+    RECKON_INLINE void turn(words (&a)[4], words (&b)[4]) const noexcept {
+        turn(a, keys_[Round]);
+        turn(b, keys_[Round]);
+    }
+    static RECKON_INLINE void turn(words (&x)[4], const words (&key)[2]) noexcept {
+        const words m = x[0].times(words::of(0xD2511F53u)), n = x[2].times(words::of(0xCD9E8D57u));
+        x[0] = n.upper() ^ x[1] ^ key[0];
         x[1] = n;
-        x[2] = m.upper() ^ x[3] ^ k1;
+        x[2] = m.upper() ^ x[3] ^ key[1];
         x[3] = m;
     }
+
+    words keys_[10][2];
 };
 
-// poisson_weight() of the 64 replicates of a tile. Plain loops of known length, which compilers turn into vector code.
-template <class Isa>
-RECKON_INLINE void poisson_tile(std::uint64_t seed, std::uint64_t cluster, std::uint32_t tile,
-                                double* RECKON_RESTRICT weights) noexcept {
-    using lanes = std::conditional_t<std::is_same_v<Isa, isa::avx512>, wide_words<isa::avx2>, wide_words<Isa>>;
-    std::uint32_t words[4][bootstrap_blocks];
-    for (std::size_t i = 0; i < bootstrap_blocks; i += 2 * lanes::lanes) {
-        const philox_pair<lanes> blocks(cluster, static_cast<std::uint32_t>(tile * bootstrap_blocks + i), seed);
-        for (std::size_t word = 0; word < 4; ++word) lanes::store(words[word] + i, blocks.a[word], blocks.b[word]);
-    }
-    // Signed comparisons, which every vector unit has.  One tile in 26 has a number beyond
-    // the sixth threshold.
-    constexpr std::size_t usual = 6;
-    const std::uint32_t* const flat = &words[0][0];
-    std::int32_t ordered[bootstrap_tile], counts[bootstrap_tile];
-    std::int32_t most = signed_order(0);
-    for (std::size_t i = 0; i < bootstrap_tile; ++i) ordered[i] = signed_order(flat[i]);
-    for (std::size_t i = 0; i < bootstrap_tile; ++i) most = ordered[i] > most ? ordered[i] : most;
-    for (std::size_t i = 0; i < bootstrap_tile; ++i) counts[i] = reaches(ordered[i], 0);
-    const std::size_t steps = reaches(most, usual) != 0 ? poisson_steps : usual;
-    for (std::size_t k = 1; k < steps; ++k) {
-        for (std::size_t i = 0; i < bootstrap_tile; ++i) counts[i] += reaches(ordered[i], k);
-    }
-    for (std::size_t i = 0; i < bootstrap_tile; ++i) weights[i] = static_cast<double>(counts[i]);
-}
+// Clusters that are added together, so that sums are loaded and stored once for all of them.
+inline constexpr std::size_t bootstrap_group = 4;
 
-// sums += weights * x, of a tile.
+// sums += weights of four clusters times their x, of a tile. All numbers are integers far below 2^53: exact in any
+// order, fused or not.
 template <class Isa>
-RECKON_INLINE void add_weighted(const double* RECKON_RESTRICT weights, double x,
-                                double* RECKON_RESTRICT sums) noexcept {
-    for (std::size_t i = 0; i < bootstrap_tile; ++i) sums[i] += weights[i] * x;
+RECKON_INLINE void add_weighted(const double (&weights)[bootstrap_group][bootstrap_tile],
+                                const double (&x)[bootstrap_group], double* RECKON_RESTRICT sums) noexcept {
+    using pack = simd::pack<double, Isa>;
+    const pack x0(x[0]), x1(x[1]), x2(x[2]), x3(x[3]);
+    for (std::size_t i = 0; i < bootstrap_tile; i += pack::lanes) {
+        const pack sum = mul_add(pack::load(weights[0] + i), x0, pack::load(sums + i));
+        const pack more = mul_add(pack::load(weights[1] + i), x1, pack::load(weights[2] + i) * x2);
+        mul_add(pack::load(weights[3] + i), x3, sum + more).store(sums + i);
+    }
 }
 
 }  // namespace reckon::detail
