@@ -40,11 +40,30 @@ struct ndcg_options {
 
 namespace detail {
 
+// Ranks from 0 and their discounts; behind the last one discounts of 0 fill a register.
+struct rank_table {
+    std::vector<double> ranks, discounts;
+
+    explicit rank_table(std::size_t n) : ranks(n + room), discounts(n + room) {
+        for (std::size_t r = 0; r < ranks.size(); ++r) {
+            ranks[r] = static_cast<double>(r);
+            discounts[r] = r < n ? 1.0 / std::log2(static_cast<double>(r) + 2.0) : 0.0;
+        }
+    }
+
+  private:
+    static constexpr std::size_t room = 8;
+};
+
 template <class T, class Y, class Isa>
 class ndcg_list {
   public:
-    ndcg_list(const T* scores, const Y* labels, const ndcg_options& options, const double* discounts)
-        : scores_(scores), labels_(labels), options_(options), discounts_(discounts) {
+    ndcg_list(const T* scores, const Y* labels, const ndcg_options& options, const rank_table& table)
+        : scores_(scores),
+          labels_(labels),
+          options_(options),
+          discounts_(table.discounts.data()),
+          ranks_(table.ranks.data()) {
         for (std::size_t v = 0; v < gains_.size(); ++v) {
             gains_[v] =
                 options.gain == dcg_gain::linear ? static_cast<double>(v) : std::ldexp(1.0, static_cast<int>(v)) - 1.0;
@@ -58,22 +77,33 @@ class ndcg_list {
         if (!(ideal <= (std::numeric_limits<double>::max)())) return std::numeric_limits<double>::quiet_NaN();
         rows_.rank(scores_ + first, n, depth);
         const std::size_t held = rows_.size(), shown = (std::min)(depth, held);
-        if (placed_.size() < held) placed_.resize(held);
-        for (std::size_t p = 0; p < shown;) {
-            const std::size_t end = rows_.level_end(p);
-            for (std::size_t q = p; q < end; ++q) placed_[q] = gain_of(labels_[first + rows_.row(q)]);
-            if (end - p > 1) settle(placed_.data() + p, placed_.data() + end);
-            p = end;
+        if (placed_.size() < held + wide::lanes) placed_.resize(held + wide::lanes);
+        double* const placed = placed_.data();
+        for (std::size_t p = 0; p < shown; ++p) placed[p] = gain_of(labels_[first + rows_.row(p)]);
+        if (rows_.tied(shown)) {
+            for (std::size_t p = 0; p < shown;) {
+                const std::size_t end = rows_.level_end(p);
+                for (std::size_t q = (std::max)(p, shown); q < end; ++q) {
+                    placed[q] = gain_of(labels_[first + rows_.row(q)]);
+                }
+                if (end - p > 1) settle(placed + p, placed + end);
+                p = end;
+            }
         }
-        return discounted(placed_.data(), shown) / ideal;
+        return discounted(placed_, shown) / ideal;
     }
 
   private:
     // The type in which lanes compare labels; small integers are exact in it.
     using lane = std::conditional_t<std::is_floating_point_v<Y>, Y, float>;
     using pack = simd::pack<lane, Isa>;
+    using counts = simd::lane_counts<lane, Isa>;
+    using wide = simd::pack<double, Isa>;
 
     double gain_of(Y label) const noexcept {
+        if constexpr (std::is_integral_v<Y> && std::is_unsigned_v<Y>) {
+            if (label < gains_.size()) return gains_[label];
+        }
         const double y = static_cast<double>(label);
         if (!(y > 0.0)) return 0.0;
         if (options_.gain == dcg_gain::linear) return y;
@@ -108,83 +138,90 @@ class ndcg_list {
         }
     }
 
-    // One function for the list and its ideal: a list in ideal order gets exactly 1.
-    double discounted(const double* gains, std::size_t n) const noexcept {
-        double sums[2] = {0.0, 0.0};
-        for (std::size_t p = 0; p < n; ++p) sums[p % 2] = simd::mul_add(gains[p], discounts_[p], sums[p % 2]);
-        return sums[0] + sums[1];
+    // Gains times discounts. One function for the list and its ideal: a list in ideal order gets exactly 1.
+    // gains(r) is a pack of those on ranks r, r + 1, ..., which are 0 from the end of the list on.
+    template <class Gains>
+    double discounted(std::size_t n, Gains&& gains) const noexcept {
+        wide sum(0.0);
+        for (std::size_t r = 0; r < n; r += wide::lanes) sum = mul_add(gains(r), wide::load(discounts_ + r), sum);
+        return reduce_add(sum);
+    }
+    double discounted(std::vector<double>& gains, std::size_t n) const noexcept {
+        double* const g = gains.data();
+        for (std::size_t l = 0; l < wide::lanes; ++l) g[n + l] = 0.0;
+        return discounted(n, [&](std::size_t r) { return wide::load(g + r); });
     }
 
     double ideal_dcg(const Y* labels, std::size_t n, std::size_t depth) {
-        if (best_.size() < depth) best_.resize(depth);
-        std::size_t held = 0;
-        if (!count_levels(labels, n, depth, held)) {
-            sorted_.clear();
-            for (std::size_t i = 0; i < n; ++i) {
-                const double gain = gain_of(labels[i]);
-                if (gain > 0.0) sorted_.push_back(gain);
-            }
-            held = (std::min)(depth, sorted_.size());
-            const auto middle = sorted_.begin() + static_cast<std::ptrdiff_t>(held);
-            if (held < sorted_.size()) {
-                std::nth_element(sorted_.begin(), middle, sorted_.end(), std::greater<double>());
-            }
-            std::sort(sorted_.begin(), middle, std::greater<double>());
-            std::copy(sorted_.begin(), middle, best_.begin());
+        double ideal = 0.0;
+        if (count_levels(labels, n, depth, ideal)) return ideal;
+        sorted_.clear();
+        for (std::size_t i = 0; i < n; ++i) {
+            const double gain = gain_of(labels[i]);
+            if (gain > 0.0) sorted_.push_back(gain);
         }
-        return discounted(best_.data(), held);
+        const std::size_t held = (std::min)(depth, sorted_.size());
+        const auto middle = sorted_.begin() + static_cast<std::ptrdiff_t>(held);
+        if (held < sorted_.size()) std::nth_element(sorted_.begin(), middle, sorted_.end(), std::greater<double>());
+        std::sort(sorted_.begin(), middle, std::greater<double>());
+        sorted_.resize(held + wide::lanes);
+        return discounted(sorted_, held);
     }
 
-    // Ideal gains of labels that are small integers, which most are: each level is counted in lanes. False when the
-    // labels are something else, or the list too long for counts in float.
-    bool count_levels(const Y* labels, std::size_t n, std::size_t depth, std::size_t& held) {
-        constexpr std::size_t longest = std::size_t{1} << 22;
-        constexpr lane most = lane(8);
-        if (n > longest) return false;
-        const lane* column;
-        if constexpr (std::is_same_v<Y, lane>) {
-            column = labels;
-        } else {
-            if (column_.size() < n) column_.resize(n);
-            for (std::size_t i = 0; i < n; ++i) column_[i] = static_cast<lane>(labels[i]);
-            column = column_.data();
-        }
-        const pack zero(lane(0)), one(lane(1));
-        pack top = zero, gainful = zero;
-        each_pack(column, n, [&](pack y) {
+    // Ideal DCG of labels that are small integers, which most are: each level is counted in lanes. False when the labels
+    // are something else.
+    bool count_levels(const Y* labels, std::size_t n, std::size_t depth, double& ideal) {
+        constexpr std::size_t most = 8;
+        const std::size_t padded = (n + pack::lanes - 1) / pack::lanes * pack::lanes;
+        if (column_.size() < padded) column_.resize(padded);
+        lane* const column = column_.data();
+        for (std::size_t i = 0; i < n; ++i) column[i] = static_cast<lane>(labels[i]);
+        for (std::size_t i = n; i < padded; ++i) column[i] = lane(0);
+        const pack zero(lane(0));
+        pack top = zero;
+        counts gainful;
+        for (std::size_t i = 0; i < padded; i += pack::lanes) {
+            const pack y = pack::load(column + i);
             top = maximum(y, top);  // NaN leaves top as it is
-            gainful += select(y > zero, one, zero);
-        });
-        lane lanes[pack::lanes];
-        top.store(lanes);
-        const lane largest = *std::max_element(lanes, lanes + pack::lanes);
-        if (!(largest <= most)) return false;
-        auto left = static_cast<std::size_t>(reduce_add(gainful));
-        for (auto level = static_cast<std::size_t>(largest); level >= 1 && left > 0; --level) {
-            const pack wanted(static_cast<lane>(level));
-            pack equal = zero;
-            each_pack(column, n, [&](pack y) { equal += select(y == wanted, one, zero); });
-            const auto count = static_cast<std::size_t>(reduce_add(equal));
-            left -= count;
-            const std::size_t end = (std::min)(depth, held + count);
-            for (; held < end; ++held) best_[held] = gains_[level];
+            gainful.add(y > zero);
         }
-        return left == 0;
-    }
-    template <class Body>
-    static RECKON_INLINE void each_pack(const lane* p, std::size_t n, Body&& body) {
-        std::size_t i = 0;
-        for (; i + pack::lanes <= n; i += pack::lanes) body(pack::load(p + i));
-        if (i < n) body(pack::load_padded(p + i, n - i, lane(0)));
+        const lane highest = highest_lane(top);
+        if (!(highest <= static_cast<lane>(most))) return false;
+        const auto levels = static_cast<std::size_t>(highest);
+        // Rows at or above each level, and rows that are exactly on one.
+        wide reached[most + 1], worth[most + 1];
+        std::size_t exactly = 0;
+        for (std::size_t level = 1; level <= levels; ++level) {
+            const pack wanted(static_cast<lane>(level));
+            counts at_least, equal;
+            for (std::size_t i = 0; i < padded; i += pack::lanes) {
+                const pack y = pack::load(column + i);
+                at_least.add(y >= wanted);
+                if constexpr (std::is_floating_point_v<Y>) equal.add(y == wanted);
+            }
+            if constexpr (std::is_floating_point_v<Y>) exactly += static_cast<std::size_t>(reduce_add(equal));
+            reached[level] = wide(static_cast<double>(reduce_add(at_least)));
+            worth[level] = wide(gains_[level]);
+        }
+        if (std::is_floating_point_v<Y> && exactly != static_cast<std::size_t>(reduce_add(gainful))) return false;
+        ideal = discounted(depth, [&](std::size_t r) {
+            const wide rank = wide::load(ranks_ + r);
+            wide gain(0.0);
+            for (std::size_t level = 1; level <= levels; ++level)
+                gain = select(rank < reached[level], worth[level], gain);
+            return gain;
+        });
+        return true;
     }
 
     const T* scores_;
     const Y* labels_;
     ndcg_options options_;
     const double* discounts_;
+    const double* ranks_;
     std::array<double, 32> gains_;  // of the labels 0 .. 31
     ranked_rows<T, Isa> rows_;
-    std::vector<double> placed_, best_, sorted_;
+    std::vector<double> placed_, sorted_;
     std::vector<lane> column_;
 };
 
@@ -215,11 +252,10 @@ mean_value ndcg(const Policy& where, const P& scores, const Y& labels, const Off
     const auto rows = detail::make_scored_lists("ndcg", scores, labels, offsets);
     using batch = std::remove_const_t<decltype(rows)>;
     const std::size_t longest = rows.longest();
-    std::vector<double> discounts(options.k == 0 ? longest : (std::min)(options.k, longest));
-    for (std::size_t p = 0; p < discounts.size(); ++p) discounts[p] = 1.0 / std::log2(static_cast<double>(p + 2));
+    const detail::rank_table table(options.k == 0 ? longest : (std::min)(options.k, longest));
     return detail::mean_over_lists<Isa>("ndcg", where, rows.lists, per_list, [&] {
         return detail::ndcg_list<typename batch::score_type, typename batch::label_type, Isa>(
-            rows.scores.data(), rows.labels.data(), options, discounts.data());
+            rows.scores.data(), rows.labels.data(), options, table);
     });
 }
 

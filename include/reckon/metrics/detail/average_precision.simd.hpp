@@ -23,13 +23,14 @@ class precision_sum {
     // Over the first `depth` <= n ranks; `total` rows are relevant.
     double operator()(const T* scores, const Y* labels, std::size_t n, std::size_t depth, std::size_t total) {
         double sum = 0.0;
-        const bool short_columns = n <= (std::size_t{1} << 20) && total <= most_columns * pack::lanes;
-        if (depth == n && short_columns && by_counting(scores, labels, n, sum)) return sum;
+        if (depth == n && total <= most_columns * pack::lanes && by_counting(scores, labels, n, sum)) return sum;
         return by_rank(scores, labels, n, depth);
     }
 
   private:
     using pack = simd::pack<T, Isa>;
+    using counts = simd::lane_counts<T, Isa>;
+    using bits = typename simd::float_format<T>::bits;
     // So many registers of relevant scores against each score take less time than a sort.
     static constexpr std::size_t most_columns = 24;
 
@@ -96,16 +97,15 @@ class precision_sum {
         }
         for (std::size_t l = 0; l < pack::lanes; ++l) mine_[held + l] = T(0);  // lanes that nobody reads
         ties_found_.clear();
-        const pack one(T(1)), zero(T(0));
-        T above[pack::lanes], equal[pack::lanes], hits[pack::lanes], twins[pack::lanes];
+        bits above[pack::lanes], equal[pack::lanes], hits[pack::lanes], twins[pack::lanes];
         for (std::size_t first = 0; first < held; first += pack::lanes) {
             const pack mine = pack::load(mine_.data() + first);
-            const auto compare = [&](const T* others, std::size_t count, T* better, T* same) {
-                pack b = zero, s = zero;
+            const auto compare = [&](const T* others, std::size_t count, bits* better, bits* same) {
+                counts b, s;
                 for (std::size_t j = 0; j < count; ++j) {
                     const pack other(others[j]);
-                    b += select(other > mine, one, zero);
-                    s += select(other == mine, one, zero);
+                    b.add(other > mine);
+                    s.add(other == mine);
                 }
                 b.store(better);
                 s.store(same);
@@ -113,8 +113,8 @@ class precision_sum {
             compare(scores, n, above, equal);
             compare(mine_.data(), held, hits, twins);
             for (std::size_t l = 0; l < pack::lanes && first + l < held; ++l) {
-                if (equal[l] == T(1)) {
-                    sum += static_cast<double>(hits[l] + T(1)) / static_cast<double>(above[l] + T(1));
+                if (equal[l] == 1) {
+                    sum += static_cast<double>(hits[l] + 1) / static_cast<double>(above[l] + 1);
                 } else {
                     ties_found_.push_back({static_cast<std::size_t>(above[l]), static_cast<std::size_t>(hits[l]),
                                            static_cast<std::size_t>(equal[l]), static_cast<std::size_t>(twins[l])});

@@ -38,55 +38,42 @@ class first_relevant_finder {
         T* const flags = flags_.data();
         for (std::size_t i = 0; i < n; ++i) flags[i] = relevant_(labels[i]) ? T(1) : T(0);
         for (std::size_t i = n; i < n + pack::lanes; ++i) flags[i] = T(0);
-        const pack zero(T(0)), one(T(1)), nan(limits::quiet_NaN());
+        const pack zero(T(0)), nan(limits::quiet_NaN());
         // maximum returns its second operand for NaN: rows that are not relevant or have no score.
         pack best(-limits::infinity());
-        in_blocks(n, [&](std::size_t begin, std::size_t end) {
-            pack count = zero;
-            each_pack(scores, begin, end, [&](std::size_t i, pack s) {
-                const pack flag = pack::load(flags + i);
-                best = maximum(select(flag > zero, s, nan), best);
-                count += flag;
-            });
-            out.total += whole(count);
+        counts total, above, equal, both;
+        each_pack(scores, n, [&](std::size_t i, pack s) {
+            const auto flagged = pack::load(flags + i) > zero;
+            best = maximum(select(flagged, s, nan), best);
+            total.add(flagged);
         });
+        out.total = static_cast<std::size_t>(reduce_add(total));
         if (out.total == 0) return out;
-        T lanes[pack::lanes];
-        best.store(lanes);
-        const T top = *std::max_element(lanes, lanes + pack::lanes);
+        const T top = highest_lane(best);
         const pack level(top);
-        in_blocks(n, [&](std::size_t begin, std::size_t end) {
-            pack above = zero, equal = zero, both = zero;
-            each_pack(scores, begin, end, [&](std::size_t i, pack s) {
-                const auto same = s == level;
-                above += select(s > level, one, zero);
-                equal += select(same, one, zero);
-                both += select(same, pack::load(flags + i), zero);
-            });
-            out.above += whole(above);
-            out.level += whole(equal);
-            out.relevant += whole(both);
+        each_pack(scores, n, [&](std::size_t i, pack s) {
+            const auto same = s == level;
+            above.add(s > level);
+            equal.add(same);
+            both.add(same & (pack::load(flags + i) > zero));
         });
+        out.above = static_cast<std::size_t>(reduce_add(above));
+        out.level = static_cast<std::size_t>(reduce_add(equal));
+        out.relevant = static_cast<std::size_t>(reduce_add(both));
         out.score = static_cast<double>(top);
         return out;
     }
 
   private:
     using pack = simd::pack<T, Isa>;
+    using counts = simd::lane_counts<T, Isa>;
 
-    // Lanes count in T, which is exact up to 2^24 in float.
     template <class Body>
-    static RECKON_INLINE void in_blocks(std::size_t n, Body&& body) {
-        constexpr std::size_t block = std::size_t{1} << 20;
-        for (std::size_t begin = 0; begin < n; begin += block) body(begin, (std::min)(n, begin + block));
+    static RECKON_INLINE void each_pack(const T* scores, std::size_t n, Body&& body) {
+        std::size_t i = 0;
+        for (; i + pack::lanes <= n; i += pack::lanes) body(i, pack::load(scores + i));
+        if (i < n) body(i, pack::load_padded(scores + i, n - i, std::numeric_limits<T>::quiet_NaN()));
     }
-    template <class Body>
-    static RECKON_INLINE void each_pack(const T* scores, std::size_t begin, std::size_t end, Body&& body) {
-        std::size_t i = begin;
-        for (; i + pack::lanes <= end; i += pack::lanes) body(i, pack::load(scores + i));
-        if (i < end) body(i, pack::load_padded(scores + i, end - i, std::numeric_limits<T>::quiet_NaN()));
-    }
-    static RECKON_INLINE std::size_t whole(pack count) noexcept { return static_cast<std::size_t>(reduce_add(count)); }
 
     relevance<Y> relevant_;
     std::vector<T> flags_;

@@ -14,6 +14,7 @@
 #include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
 #include "reckon/core/segments.hpp"
+#include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 
@@ -84,6 +85,24 @@ mean_value mean_over_lists(const char* kernel, const Policy& where, const Lists&
     mean_value total;
     for (const mean_value& part : parts) total.merge(part);
     return total;
+}
+
+// Smallest and largest lane, without branches.
+template <class T, class Isa>
+RECKON_INLINE T lowest_lane(simd::pack<T, Isa> a) noexcept {
+    T lanes[simd::pack<T, Isa>::lanes];
+    a.store(lanes);
+    T least = lanes[0];
+    for (const T lane : lanes) least = simd::minimum(lane, least);
+    return least;
+}
+template <class T, class Isa>
+RECKON_INLINE T highest_lane(simd::pack<T, Isa> a) noexcept {
+    T lanes[simd::pack<T, Isa>::lanes];
+    a.store(lanes);
+    T most = lanes[0];
+    for (const T lane : lanes) most = simd::maximum(lane, most);
+    return most;
 }
 
 // Which labels are relevant: those above a threshold >= 0, compared in the type of the labels, exactly. NaN is not.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -12,6 +13,7 @@
 #include "reckon/core/isa.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/sort.hpp"
+#include "reckon/metrics/detail/ranked_list.hpp"
 
 namespace reckon::detail {
 
@@ -23,21 +25,15 @@ class ranked_rows {
     void rank(const T* scores, std::size_t n, std::size_t k) {
         size_ = 0;
         if (n == 0) return;
-        if (kept_.size() < n + 1) {
-            kept_.resize(n + 1);
-            order_.resize(n + 1);
-            sorted_.resize(n + 1);
-            scores_.resize(n + pack::lanes);
+        const std::size_t room = n + 1 + 2 * pack::lanes;  // whole registers and what lies past them
+        if (kept_.size() < room) {
+            kept_.resize(room);
+            order_.resize(room);
+            sorted_.resize(room);
+            scores_.resize(room);
         }
         const T bound = lower_bound(scores, n, k);
-        // Always written and kept by adding up: no branch to mispredict. False for NaN.
-        std::uint32_t* const kept = kept_.data();
-        std::size_t held = 0;
-        for (std::size_t i = 0; i < n; ++i) {
-            kept[held] = static_cast<std::uint32_t>(i);
-            held += scores[i] >= bound ? 1u : 0u;
-        }
-        for (std::size_t i = 0; i < held; ++i) scores_[i] = scores[kept[i]];
+        const std::size_t held = keep(scores, n, bound);
         size_ = held;
         if (held <= most_counted) {
             order_by_counting(held);
@@ -49,6 +45,13 @@ class ranked_rows {
     std::size_t size() const noexcept { return size_; }
     std::size_t row(std::size_t place) const noexcept { return order_[place]; }
     T score(std::size_t place) const noexcept { return sorted_[place]; }
+    // True when one of the first `count` places has the score of the next one.
+    bool tied(std::size_t count) const noexcept {
+        int found = 0;
+        const std::size_t end = (std::min)(count + 1, size_);
+        for (std::size_t p = 1; p < end; ++p) found |= sorted_[p] == sorted_[p - 1] ? 1 : 0;
+        return found != 0;
+    }
     // One past the last place whose score is that of `place`.
     std::size_t level_end(std::size_t place) const noexcept {
         const T level = sorted_[place];
@@ -59,6 +62,8 @@ class ranked_rows {
 
   private:
     using pack = simd::pack<T, Isa>;
+    using counts = simd::lane_counts<T, Isa>;
+    using bits = typename simd::float_format<T>::bits;
     // Up to here n^2 / lanes comparisons take less time than a sort.
     static constexpr std::size_t most_counted = 16 * pack::lanes;
     // For larger k a selection is cheaper than the bound in lanes.
@@ -87,24 +92,45 @@ class ranked_rows {
             best[r] = maximum(rest, best[r]);
         }
         T maxima[most_maxima * pack::lanes];
-        pack above[most_maxima];
-        for (std::size_t r = 0; r < registers; ++r) {
-            best[r].store(maxima + r * pack::lanes);
-            above[r] = pack(T(0));
-        }
-        const pack one(T(1)), zero(T(0));
-        for (std::size_t j = 0; j < groups; ++j) {
-            const pack other(maxima[j]);
-            for (std::size_t r = 0; r < registers; ++r) above[r] += select(other > best[r], one, zero);
-        }
+        for (std::size_t r = 0; r < registers; ++r) best[r].store(maxima + r * pack::lanes);
         // The least that has fewer than k above it.
         pack least(std::numeric_limits<T>::infinity());
         for (std::size_t r = 0; r < registers; ++r) {
-            least = minimum(select(above[r] < pack(static_cast<T>(k)), best[r], least), least);
+            counts above;
+            for (std::size_t j = 0; j < groups; ++j) above.add(pack(maxima[j]) > best[r]);
+            bits more[pack::lanes];
+            T mine[pack::lanes];
+            above.store(more);
+            best[r].store(mine);
+            for (std::size_t l = 0; l < pack::lanes; ++l) {
+                mine[l] = more[l] < k ? mine[l] : std::numeric_limits<T>::infinity();
+            }
+            least = minimum(pack::load(mine), least);
         }
-        T lanes[pack::lanes];
-        least.store(lanes);
-        return *std::min_element(lanes, lanes + pack::lanes);
+        return lowest_lane(least);
+    }
+    // Collects the rows at or above the bound in order, without NaN. Returns how many there are.
+    std::size_t keep(const T* scores, std::size_t n, T bound) noexcept {
+        const pack least(bound);
+        std::uint32_t* const kept = kept_.data();
+        T* const values = scores_.data();
+        std::size_t held = 0;
+        constexpr std::size_t word = 64;
+        for (std::size_t first = 0; first < n; first += word) {
+            const std::size_t end = (std::min)(n, first + word);
+            std::uint64_t found = 0;
+            std::size_t i = first;
+            for (; i + pack::lanes <= end; i += pack::lanes) {
+                found |= std::uint64_t{lane_bits(pack::load(scores + i) >= least)} << (i - first);
+            }
+            for (; i < end; ++i) found |= std::uint64_t{scores[i] >= bound ? 1u : 0u} << (i - first);
+            for (; found != 0; found &= found - 1) {
+                const std::size_t row = first + static_cast<std::size_t>(std::countr_zero(found));
+                kept[held] = static_cast<std::uint32_t>(row);
+                values[held++] = scores[row];
+            }
+        }
+        return held;
     }
     T select_bound(const T* scores, std::size_t n, std::size_t k) {
         selection_.clear();
@@ -119,34 +145,37 @@ class ranked_rows {
 
     // A row's place is the number of better rows and of equal ones before it.
     void order_by_counting(std::size_t held) noexcept {
-        const pack one(T(1)), zero(T(0));
-        T numbers[pack::lanes], places[pack::lanes];
+        const std::uint32_t* const kept = kept_.data();
+        std::uint32_t* const order = order_.data();
+        T *const values = scores_.data(), *const sorted = sorted_.data();
+        bits places[pack::lanes];
+        T numbers[pack::lanes];
+        // Whole registers; NaN is neither better nor equal.
+        const std::size_t padded = (held + pack::lanes - 1) / pack::lanes * pack::lanes;
         for (std::size_t l = 0; l < pack::lanes; ++l) {
             numbers[l] = static_cast<T>(l);
-            scores_[held + l] = T(0);  // lanes of the last register whose places nobody reads
+            values[held + l] = std::numeric_limits<T>::quiet_NaN();
         }
         const pack lane = pack::load(numbers);
         for (std::size_t first = 0; first < held; first += pack::lanes) {
-            const pack mine = pack::load(scores_.data() + first);
-            const std::size_t mine_end = (std::min)(held, first + pack::lanes);
-            pack place = zero;
-            for (std::size_t j = 0; j < first; ++j) place += select(pack(scores_[j]) >= mine, one, zero);
-            for (std::size_t j = first; j < mine_end; ++j) {
-                const pack other(scores_[j]);
-                const auto before = (other > mine) | ((other == mine) & (lane > pack(static_cast<T>(j - first))));
-                place += select(before, one, zero);
+            const pack mine = pack::load(values + first);
+            counts place;
+            for (std::size_t j = 0; j < first; ++j) place.add(pack(values[j]) >= mine);
+            for (std::size_t l = 0; l < pack::lanes; ++l) {
+                const pack other(values[first + l]);
+                place.add((other > mine) | ((other == mine) & (lane > pack(numbers[l]))));
             }
-            for (std::size_t j = mine_end; j < held; ++j) place += select(pack(scores_[j]) > mine, one, zero);
+            for (std::size_t j = first + pack::lanes; j < padded; ++j) place.add(pack(values[j]) > mine);
             place.store(places);
-            for (std::size_t j = first; j < mine_end; ++j) {
-                const auto at = static_cast<std::size_t>(places[j - first]);
-                order_[at] = kept_[j];
-                sorted_[at] = scores_[j];
+            for (std::size_t l = 0; l < pack::lanes; ++l) {
+                // Lanes beyond the last row write past all places.
+                const std::size_t at = first + l < held ? static_cast<std::size_t>(places[l]) : padded;
+                order[at] = kept[first + l];
+                sorted[at] = values[first + l];
             }
         }
     }
     void order_by_sorting(std::size_t held) {
-        using bits = typename simd::float_format<T>::bits;
         constexpr std::size_t many = 4096;
         const auto key = [&](std::size_t i) -> bits { return static_cast<bits>(~ordered_bits(scores_[i])); };
         const auto put = [&](std::size_t place, std::size_t i) {
