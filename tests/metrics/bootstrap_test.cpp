@@ -16,6 +16,7 @@
 #include "reckon/metrics/detail/tails.hpp"
 #include "reckon/metrics/wilson.hpp"
 #include "support/fixture.hpp"
+#include "support/golden.hpp"
 #include "support/law.hpp"
 #include "support/random_data.hpp"
 #include "support/sweep.hpp"
@@ -438,6 +439,28 @@ TEST_CASE("bootstrap: bytes") {
     const auto again = from_bytes<clustered_bootstrap>(to_bytes(state));
     CHECK(again.finish().lower == state.finish().lower);
     CHECK(again.seen(0) == state.seen(0));
+}
+
+// What the first version wrote. Values are dyadic, so the bytes are the same on every platform.
+clustered_bootstrap golden_object() {
+    clustered_bootstrap state(2, {.replicates = 50, .seed = 12345678901234567u, .unit = 0x1p-20});
+    const std::vector<std::int64_t> users{7, -3, 7, 1000000000000};
+    const std::vector<double> over{0.5, -3.25, 1.0, 1e6, nan, 8.0, 0.25, 0x1p40}, under{1, 2, 1, 4, 1, 0, 1, 0x1p41};
+    state.absorb(serial, users, view(over, 4, 2), view(under, 4, 2));
+    return state;
+}
+std::vector<double> golden_answers(const clustered_bootstrap& s) {
+    std::vector<double> said{static_cast<double>(s.seed()), s.unit(), s.value(0), s.value(1)};
+    for (std::size_t r = 0; r < s.replicates(); ++r) append(said, {s.replicate(0, r), s.replicate(1, r)});
+    append(said, both(s.seen(0)));
+    append(said, both(s.seen(1)));
+    return said;
+}
+TEST_CASE("golden: bootstrap") {
+    check_golden("clustered_bootstrap", golden_object(), golden_answers);
+}
+TEST_CASE("golden: write bootstrap" * doctest::skip()) {
+    write_golden("clustered_bootstrap", golden_object());
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "reckon/metrics/ks_uniform.hpp"
 #include "reckon/metrics/wasserstein.hpp"
 #include "support/fixture.hpp"
+#include "support/golden.hpp"
 #include "support/law.hpp"
 #include "support/random_data.hpp"
 #include "support/sweep.hpp"
@@ -300,6 +301,29 @@ TEST_CASE("activity_calibration: bad input") {
     CHECK_THROWS_AS(activity_calibration(serial, users, p, y, {}, three), std::invalid_argument);
     CHECK_THROWS_AS(activity_calibration(serial, users, p, y, {.buckets = 0}), std::invalid_argument);
     CHECK(activity_calibration(serial, users, y, y, {}, std::vector<double>{1, nan, 2, 3}).seen() == counts{3, 1});
+}
+
+activity_table golden_object() {
+    activity_table table(activity_buckets(std::vector<int>{1, 2, 3, 4, 5, 6}, 3));
+    const std::vector<double> activity{1, 2, 2, 6, nan}, p{0.5, 0.25, 1.0, 0.75, 0.5}, y{0.25, 0.5, 1.5, 0.0, 0.5};
+    table.absorb(make_active("golden", activity, p, y));
+    return table;
+}
+std::vector<double> golden_answers(const activity_table& t) {
+    std::vector<double> said{t.finish()};
+    for (std::size_t b = 0; b < t.size(); ++b) {
+        const activity_row row = t.row(b);
+        append(said,
+               {static_cast<double>(row.rows), row.least, row.most, row.mean_prediction, row.mean_label, row.error});
+    }
+    append(said, both(t.seen()));
+    return said;
+}
+TEST_CASE("golden: activity_table") {
+    check_golden("activity_table", golden_object(), golden_answers);
+}
+TEST_CASE("golden: write activity_table" * doctest::skip()) {
+    write_golden("activity_table", golden_object());
 }
 
 }  // namespace

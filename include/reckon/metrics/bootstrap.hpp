@@ -286,7 +286,7 @@ class clustered_bootstrap {
     /// Throws    std::invalid_argument for a metric that is not there or a level outside (0, 1).
     bootstrap_estimate finish(std::size_t metric = 0, const bootstrap_interval_options& options = {}) const {
         expects(metric < metrics_, "clustered_bootstrap::finish", "metric ", metric, " of ", metrics_);
-        check(options);
+        check_level(options);
         std::vector<double> values;
         for (std::size_t r = 0; r < replicates(); ++r) keep(values, replicate(metric, r));
         return detail::estimate_of(value(metric), std::move(values), options);
@@ -307,7 +307,7 @@ class clustered_bootstrap {
         expects(other.replicates() == replicates() && other.seed() == seed(), "clustered_bootstrap::difference",
                 "replicates and seed are ", replicates(), " and ", seed(), " here, ", other.replicates(), " and ",
                 other.seed(), " there");
-        check(options);
+        check_level(options);
         std::vector<double> values;
         for (std::size_t r = 0; r < replicates(); ++r) keep(values, replicate(i, r) - other.replicate(j, r));
         return detail::estimate_of(value(i) - other.value(j), std::move(values), options);
@@ -373,7 +373,7 @@ class clustered_bootstrap {
         int exponent = 0;
         return unit >= 0x1p-500 && unit <= 0x1p500 && std::frexp(unit, &exponent) == 0.5;
     }
-    static void check(const bootstrap_interval_options& options) {
+    static void check_level(const bootstrap_interval_options& options) {
         expects(options.level > 0.0 && options.level < 1.0, "clustered_bootstrap", "level must be in (0, 1), got ",
                 options.level);
     }
