@@ -19,21 +19,28 @@
 
 namespace reckon::detail {
 
-// 2^t for t <= 127; 0 from below -126 on. Float: polynomial of degree 5, minimax in relative error, 7.5e-8 before rounding.
+// 2^t for |t| <= 126. Float: polynomial of degree 5, minimax in relative error, 7.5e-8 before rounding.
 template <class V>
-RECKON_INLINE V exp2_fast(V t) noexcept {
+RECKON_INLINE V exp2_moderate(V t) noexcept {
     using T = simd::lane_t<V>;
     if constexpr (sizeof(T) == 4) {
-        // The bound comes first, so that NaN gets through.
-        const V x = maximum(V(T(-126)), t);
-        const V k = math::detail::nearest(x);
-        const V f = x - k;
-        const V p =
-            math::detail::horner(f, 1.0000001f, 0.69314694f, 0.2402212f, 0.05550713f, 0.009675541f, 0.0013276472f);
-        return select(t < V(T(-126)), V(T(0)), p * math::detail::pow2(k));
+        // One sum rounds t to an integer and leaves that integer, biased, in the low bits.
+        using format = simd::float_format<T>;
+        const V magic(T(1.5) * T(typename format::bits(1) << format::mantissa_bits) + T(format::exponent_bias));
+        const V rounded = t + magic;
+        const V f = t - (rounded - magic);
+        return math::detail::horner(f, 1.0000001f, 0.69314694f, 0.2402212f, 0.05550713f, 0.009675541f, 0.0013276472f) *
+               simd::bits_shift_left<format::mantissa_bits>(rounded);
     } else {
         return math::exp(t * V(T(0.69314718055994530942)));
     }
+}
+// 2^t for t <= 126; 0 from -126 down.
+template <class V>
+RECKON_INLINE V exp2_any(V t) noexcept {
+    using T = simd::lane_t<V>;
+    // The bound comes first, so that NaN gets through.
+    return select(t <= V(T(-126)), V(T(0)), exp2_moderate(maximum(V(T(-126)), t)));
 }
 
 // Rows of queries that are swept together: their logits against all keys are held until both gradients are done.
@@ -43,21 +50,25 @@ struct query_block {
     static constexpr std::size_t most_rows = 16 * block::rows;
 
     std::size_t first = 0, rows = 0, tiles = 0;
-    scratch_array<T> left;     // [tiles][depth][rows of a tile]
-    T factor[most_rows] = {};  // log2(e) / temperature
-    double top[most_rows];     // largest exponent of two in the row, or what stands for it
-    double sum[most_rows];     // sum over keys of 2^(logit - top)
+    scratch_array<T> left;  // [tiles][depth][rows of a tile], times log2(e) / temperature
+    double top[most_rows];  // largest exponent of two in the row, or what stands for it
+    double sum[most_rows];  // sum over keys of 2^(logit - top)
 
     query_block(matrix_view<const T> queries, std::size_t first_row, double temperature)
         : first(first_row),
           rows((std::min)(most_rows, queries.rows() - first_row)),
           tiles(tile::panel_count(rows, block::rows)),
           left(tiles * block::rows * queries.cols()) {
-        tile::pack_rows<block::rows>(queries.slice(first, rows), left.data());
-        std::fill(factor, factor + most_rows, static_cast<T>(1.4426950408889634074 / temperature));
+        const T factor = static_cast<T>(1.4426950408889634074 / temperature);
+        tile::pack_rows<block::rows>(queries.slice(first, rows), left.data(), [&](std::size_t) { return factor; });
     }
     std::size_t padded() const noexcept { return tiles * block::rows; }
+    // ln of the sum over keys of e^logit, nats.
+    double log_sum(std::size_t r) const noexcept { return top[r] * 0.69314718055994530942 + std::log(sum[r]); }
 };
+
+// Up to this many nats powers of e and their sums over 2^32 keys stay well inside the range of float.
+inline constexpr double moderate_logit = 60.0;
 
 // Keys packed once for all blocks of queries.
 template <class T, class Isa>
@@ -69,7 +80,6 @@ struct packed_keys {
     std::size_t count = 0, depth = 0, panels = 0;
     scratch_array<T> by_key;     // [panels][depth][cols]
     scratch_array<T> by_column;  // [column panels][panels * cols][cols]; only for gradients
-    T edge[block::cols];         // 0 for a key, -inf for the padding of the last panel
 
     packed_keys(matrix_view<const T> keys, bool gradients)
         : count(keys.rows()),
@@ -77,9 +87,6 @@ struct packed_keys {
           panels(tile::panel_count(keys.rows(), block::cols)),
           by_key(panels * depth * block::cols) {
         tile::pack_rows<block::cols>(keys, by_key.data());
-        for (std::size_t c = 0; c < block::cols; ++c) {
-            edge[c] = (panels - 1) * block::cols + c < count ? T(0) : -std::numeric_limits<T>::infinity();
-        }
         if (!gradients) return;
         by_column = scratch_array<T>(column_panels() * padded() * block::cols);
         tile::pack_columns<block::cols>(keys, padded(), by_column.data());
@@ -91,12 +98,16 @@ struct packed_keys {
 };
 
 // Exponents of two, factor * (query . key), of a block against the panels of a chunk: put(tile, i, p) gets each tile in
-// registers, with padding at -inf.
+// registers. Columns beyond the last key hold `padding`.
 template <class T, class Isa, class Put>
-RECKON_INLINE void sweep_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk,
+RECKON_INLINE void sweep_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T padding,
                                Put&& put) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
+    T edge[block::cols];
+    for (std::size_t c = 0; c < block::cols; ++c) {
+        edge[c] = (k.panels - 1) * block::cols + c < k.count ? T(0) : padding;
+    }
     for (std::size_t p = chunk * k.panels_a_chunk; p < k.chunk_end(chunk); ++p) {
         const T* const right = k.by_key.data() + p * k.depth * block::cols;
         const bool last = p + 1 == k.panels;
@@ -104,14 +115,8 @@ RECKON_INLINE void sweep_chunk(const query_block<T, Isa>& q, const packed_keys<T
             block t;
             t.clear();
             t.multiply(k.depth, q.left.data() + i * k.depth * block::rows, 1, block::rows, right);
-#pragma GCC unroll 6
-            for (std::size_t r = 0; r < block::rows; ++r) {
-                const pack f(q.factor[i * block::rows + r]);
-                t.at[r][0] = t.at[r][0] * f;
-                t.at[r][1] = t.at[r][1] * f;
-            }
             if (last) {
-                const pack low = pack::load(k.edge), high = pack::load(k.edge + pack::lanes);
+                const pack low = pack::load(edge), high = pack::load(edge + pack::lanes);
 #pragma GCC unroll 6
                 for (std::size_t r = 0; r < block::rows; ++r) {
                     t.at[r][0] += low;
@@ -147,12 +152,13 @@ void bounded_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, s
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes] = {};
-    sweep_chunk(q, k, chunk, [&](block& t, std::size_t i, std::size_t p) {
+    // 2^-126 more or less does not matter to a moderate sum, and keys of the padding are 0.
+    sweep_chunk(q, k, chunk, T(-126), [&](block& t, std::size_t i, std::size_t p) {
         T* const sum = lanes + i * block::rows * pack::lanes;
         T* const out = Keep ? kept + (p * q.padded() + i * block::rows) * block::cols : nullptr;
 #pragma GCC unroll 6
         for (std::size_t r = 0; r < block::rows; ++r) {
-            const pack a = exp2_fast(t.at[r][0]), b = exp2_fast(t.at[r][1]);
+            const pack a = exp2_moderate(t.at[r][0]), b = exp2_moderate(t.at[r][1]);
             if constexpr (Keep) {
                 a.store(out + r * block::cols);
                 b.store(out + r * block::cols + pack::lanes);
@@ -173,7 +179,7 @@ void wide_chunk_exponents(const query_block<T, Isa>& q, const packed_keys<T, Isa
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes];
     std::fill(lanes, lanes + q.padded() * pack::lanes, -std::numeric_limits<T>::infinity());
-    sweep_chunk(q, k, chunk, [&](block& t, std::size_t i, std::size_t p) {
+    sweep_chunk(q, k, chunk, -std::numeric_limits<T>::infinity(), [&](block& t, std::size_t i, std::size_t p) {
         T* const top = lanes + i * block::rows * pack::lanes;
         T* const out = kept + (p * q.padded() + i * block::rows) * block::cols;
 #pragma GCC unroll 6
@@ -197,8 +203,8 @@ void wide_chunk_powers(const query_block<T, Isa>& q, const packed_keys<T, Isa>& 
     for (std::size_t p = chunk * k.panels_a_chunk; p < k.chunk_end(chunk); ++p) {
         for (std::size_t r = 0; r < q.rows; ++r) {
             T* const at = kept + (p * q.padded() + r) * block::cols;
-            const pack a = exp2_fast(pack::load(at) - pack(top[r]));
-            const pack b = exp2_fast(pack::load(at + pack::lanes) - pack(top[r]));
+            const pack a = exp2_any(pack::load(at) - pack(top[r]));
+            const pack b = exp2_any(pack::load(at + pack::lanes) - pack(top[r]));
             a.store(at);
             b.store(at + pack::lanes);
             (pack::load(lanes + r * pack::lanes) + (a + b)).store(lanes + r * pack::lanes);
@@ -206,6 +212,20 @@ void wide_chunk_powers(const query_block<T, Isa>& q, const packed_keys<T, Isa>& 
     }
     for (std::size_t r = 0; r < q.rows; ++r) {
         sums.sum[chunk * sums.rows + r] = static_cast<double>(reduce_add(pack::load(lanes + r * pack::lanes)));
+    }
+}
+
+// One sum per row from those of its chunks.
+template <class T, class Isa>
+void merge_chunks(const chunk_sums& sums, std::size_t chunks, query_block<T, Isa>& q) noexcept {
+    for (std::size_t r = 0; r < q.rows; ++r) {
+        double top = sums.top[r], sum = 0.0;
+        for (std::size_t c = 1; c < chunks; ++c) top = (std::max)(top, sums.top[c * sums.rows + r]);
+        for (std::size_t c = 0; c < chunks; ++c) {
+            sum += sums.sum[c * sums.rows + r] * std::exp2(sums.top[c * sums.rows + r] - top);
+        }
+        q.top[r] = top;
+        q.sum[r] = sum;
     }
 }
 
@@ -237,15 +257,7 @@ void softmax_block(const Policy& where, query_block<T, Isa>& q, const packed_key
             wide_chunk_powers(q, k, c, top, base, sums);
         }
     }
-    for (std::size_t r = 0; r < q.rows; ++r) {
-        double top = sums.top[r], sum = 0.0;
-        for (std::size_t c = 1; c < k.chunks(); ++c) top = (std::max)(top, sums.top[c * sums.rows + r]);
-        for (std::size_t c = 0; c < k.chunks(); ++c) {
-            sum += sums.sum[c * sums.rows + r] * std::exp2(sums.top[c * sums.rows + r] - top);
-        }
-        q.top[r] = top;
-        q.sum[r] = sum;
-    }
+    merge_chunks(sums, k.chunks(), q);
 }
 
 // raw[row][column] = sum over keys of kept(row, key) * key(column), for the tile rows [first, end).
@@ -253,7 +265,7 @@ template <class T, class Isa>
 void weighted_keys(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, const T* kept, std::size_t first,
                    std::size_t end, T* raw) {
     using block = tile::block<T, Isa>;
-    constexpr std::size_t step = 128 / block::cols;  // panels whose columns stay in the second-level cache
+    constexpr std::size_t step = 256 / block::cols;  // panels whose columns stay in the second-level cache
     const std::size_t stride = k.column_panels() * block::cols;
     std::fill(raw + first * block::rows * stride, raw + end * block::rows * stride, T(0));
     for (std::size_t from = 0; from < k.panels; from += step) {
