@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <type_traits>
 #include <vector>
 
 #include "reckon/core/expects.hpp"
@@ -132,7 +133,7 @@ void symmetric_weights(const query_block<T, Isa>& q, const packed_keys<T, Isa>& 
 ///
 ///   loss = sum_i [ (logsumexp_j(q_i . k_j / t) + logsumexp_j(q_j . k_i / t)) / 2 - q_i . k_i / t ]     natural log, nats
 ///
-/// Shapes    queries [B, D], keys [B, D]: key i belongs to query i. row_lse, column_lse [B]. Float or double, all the same;
+/// Shapes    query_rows [B, D], key_rows [B, D]: key i belongs to query i. row_lse, column_lse [B]. Float or double, all the same;
 ///           rows may be strided. Gradients as their inputs, or empty.
 /// Writes    row_lse, column_lse; adds grads.scale * d loss / d (queries | keys | temperature) where wanted.
 /// Returns   mean_value{sum, B}.
@@ -142,10 +143,19 @@ void symmetric_weights(const query_block<T, Isa>& q, const packed_keys<T, Isa>& 
 ///           Scratch as info_nce.
 /// Numerics  lanes of the type, sums of 1024 keys and of 96 queries, double above.
 /// Source    Radford et al. 2021, figure 3.
-template <exec::policy Policy, class T, class Isa = isa::native>
-mean_value clip_loss(const Policy& where, matrix_view<const T> queries, matrix_view<const T> keys,
-                     vector_view<T> row_lse, vector_view<T> column_lse, const clip_loss_options& options = {},
-                     const contrastive_gradients<T>& grads = {}) {
+template <exec::policy Policy, matrix_like Q, matrix_like K, class L, class C, class Isa = isa::native>
+mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows, L&& row_lse, C&& column_lse,
+                     const clip_loss_options& options = {},
+                     const contrastive_gradients<typename decltype(input(query_rows))::value_type>& grads = {}) {
+    const auto queries = input(query_rows);
+    const auto keys = input(key_rows);
+    const auto across = view(row_lse);
+    const auto down = view(column_lse);
+    using T = typename decltype(queries)::value_type;
+    static_assert(std::is_same_v<T, typename decltype(keys)::value_type> &&
+                      std::is_same_v<T, typename decltype(across)::value_type> &&
+                      std::is_same_v<T, typename decltype(down)::value_type>,
+                  "reckon: queries, keys and sums of clip_loss must have the same type");
     using block = tile::block<T, Isa>;
     using rows_of = detail::query_block<T, Isa>;
     using sums = detail::gradient_sums<T, Isa>;
@@ -154,8 +164,8 @@ mean_value clip_loss(const Policy& where, matrix_view<const T> queries, matrix_v
     const double t = options.temperature;
     detail::expect_contrastive("clip_loss", queries, keys, t, grads);
     expects(keys.rows() == batch, "clip_loss", batch, " queries but ", keys.rows(), " keys");
-    expects(row_lse.size() == batch && column_lse.size() == batch, "clip_loss", batch, " pairs but room for ",
-            row_lse.size(), " and ", column_lse.size(), " sums");
+    expects(across.size() == batch && down.size() == batch, "clip_loss", batch, " pairs but room for ", across.size(),
+            " and ", down.size(), " sums");
     if (batch == 0) return {};
 
     const bool wants_rows = sums::wants_rows(grads);
@@ -183,8 +193,8 @@ mean_value clip_loss(const Policy& where, matrix_view<const T> queries, matrix_v
     mean_value loss;
     for (std::size_t i = 0; i < batch; ++i) {
         const double column = columns.top[i] * ln2 + std::log(columns.sum[i]);
-        row_lse[i] = static_cast<T>(row_sums[i]);
-        column_lse[i] = static_cast<T>(column);
+        across[i] = static_cast<T>(row_sums[i]);
+        down[i] = static_cast<T>(column);
         const double own = detail::dot(queries.row(i).data(), keys.row(i).data(), queries.cols()) / t;
         loss.absorb(0.5 * (row_sums[i] + column) - own);
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
@@ -23,7 +24,7 @@ struct info_nce_options {
 ///
 ///   loss = sum_i [ logsumexp_j(q_i . k_j / t) - q_i . k_i / t ]        natural log, nats
 ///
-/// Shapes    queries [B, D], keys [N, D], N >= B: key i is the positive of query i, keys from B on are extra negatives.
+/// Shapes    query_rows [B, D], key_rows [N, D], N >= B: key i is the positive of query i, keys from B on are extra negatives.
 ///           row_lse [B]. Float or double, all the same; rows may be strided. Gradients as their inputs, or empty.
 /// Writes    row_lse; adds grads.scale * d loss / d (queries | keys | temperature) where wanted.
 /// Returns   mean_value{sum, B}; merges over shards of queries that see the same keys.
@@ -33,10 +34,17 @@ struct info_nce_options {
 ///           loss and twice for gradients, one more N x D for theirs, and 96 rows of N; never B x N.
 /// Numerics  lanes of the type, sums of 1024 keys, double above.
 /// Source    van den Oord, Li and Vinyals 2018, equation 4; rows are streamed as in Milakov and Gimelshein 2018.
-template <exec::policy Policy, class T, class Isa = isa::native>
-mean_value info_nce(const Policy& where, matrix_view<const T> queries, matrix_view<const T> keys,
-                    vector_view<T> row_lse, const info_nce_options& options = {},
-                    const contrastive_gradients<T>& grads = {}) {
+template <exec::policy Policy, matrix_like Q, matrix_like K, class L, class Isa = isa::native>
+mean_value info_nce(const Policy& where, const Q& query_rows, const K& key_rows, L&& row_lse,
+                    const info_nce_options& options = {},
+                    const contrastive_gradients<typename decltype(input(query_rows))::value_type>& grads = {}) {
+    const auto queries = input(query_rows);
+    const auto keys = input(key_rows);
+    const auto lse_of = view(row_lse);
+    using T = typename decltype(queries)::value_type;
+    static_assert(std::is_same_v<T, typename decltype(keys)::value_type> &&
+                      std::is_same_v<T, typename decltype(lse_of)::value_type>,
+                  "reckon: queries, keys and sums of info_nce must have the same type");
     using rows_of = detail::query_block<T, Isa>;
     using sums = detail::gradient_sums<T, Isa>;
     exec::detail::require_host_policy<Policy>();
@@ -44,7 +52,7 @@ mean_value info_nce(const Policy& where, matrix_view<const T> queries, matrix_vi
     const double t = options.temperature;
     detail::expect_contrastive("info_nce", queries, keys, t, grads);
     expects(keys.rows() >= batch, "info_nce", batch, " queries but only ", keys.rows(), " keys");
-    expects(row_lse.size() == batch, "info_nce", batch, " queries but room for ", row_lse.size(), " sums");
+    expects(lse_of.size() == batch, "info_nce", batch, " queries but room for ", lse_of.size(), " sums");
     if (batch == 0) return {};
 
     const bool wants_rows = sums::wants_rows(grads);
@@ -55,7 +63,7 @@ mean_value info_nce(const Policy& where, matrix_view<const T> queries, matrix_vi
     const auto finish = [&](const rows_of& q) {
         for (std::size_t i = q.first; i < q.first + q.rows; ++i) {
             const double lse = q.log_sum(i - q.first);
-            row_lse[i] = static_cast<T>(lse);
+            lse_of[i] = static_cast<T>(lse);
             losses[i] = lse - detail::dot(queries.row(i).data(), keys.row(i).data(), queries.cols()) / t;
         }
     };
