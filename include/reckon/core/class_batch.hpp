@@ -14,11 +14,6 @@ namespace reckon {
 
 namespace detail {
 
-template <class V>
-struct is_matrix_view : std::false_type {};
-template <class T, class Space>
-struct is_matrix_view<matrix_view<T, Space>> : std::true_type {};
-
 /// The class that a label of any arithmetic type names; `classes` when it names none: negative, too large, NaN or a
 /// fraction.
 template <class Y>
@@ -37,12 +32,6 @@ RECKON_INLINE std::size_t class_of(Y label, std::size_t classes) noexcept {
 }
 
 }  // namespace detail
-
-/// Anything that view() turns into a row-major matrix.
-template <class C>
-concept matrix_like = requires(C& c) {
-    requires detail::is_matrix_view<decltype(view(c))>::value;
-};
 
 /// A batch of examples with one score per class, one class and possibly a weight each.
 ///

@@ -163,6 +163,10 @@ template <class V>
 struct is_vector_view : std::false_type {};
 template <class T, class Space>
 struct is_vector_view<vector_view<T, Space>> : std::true_type {};
+template <class V>
+struct is_matrix_view : std::false_type {};
+template <class T, class Space>
+struct is_matrix_view<matrix_view<T, Space>> : std::true_type {};
 
 template <class T, class Space>
 constexpr vector_view<const T, Space> as_const(vector_view<T, Space> v) noexcept {
@@ -192,6 +196,12 @@ constexpr vector_view<const T> input(none) noexcept {
 template <class C>
 concept vector_like = requires(C& c) {
     requires detail::is_vector_view<decltype(view(c))>::value;
+};
+
+/// Anything that view() turns into a row-major matrix.
+template <class C>
+concept matrix_like = requires(C& c) {
+    requires detail::is_matrix_view<decltype(view(c))>::value;
 };
 
 }  // namespace reckon

@@ -1,0 +1,21 @@
+// Where the gradients of contrastive losses go.
+#pragma once
+
+#include "reckon/core/views.hpp"
+
+namespace reckon {
+
+/// Outputs of a contrastive loss: gradients are added, and an empty view or a null pointer is not wanted.
+template <class T>
+struct contrastive_gradients {
+    /// As the queries, or empty.
+    matrix_view<T> queries = {};
+    /// As the keys, or empty.
+    matrix_view<T> keys = {};
+    /// d loss / d temperature, or null.
+    double* temperature = nullptr;
+    /// Factor of everything that is added.
+    double scale = 1.0;
+};
+
+}  // namespace reckon

@@ -1,0 +1,159 @@
+// Gradients of losses whose derivative by the logit of query i and key j is a weight w_ij, less 1 for the own key.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <type_traits>
+
+#include "reckon/core/expects.hpp"
+#include "reckon/core/monoids.hpp"
+#include "reckon/core/scratch.hpp"
+#include "reckon/core/views.hpp"
+#include "reckon/exec/parts.hpp"
+#include "reckon/losses/contrastive_gradients.hpp"
+#include "reckon/losses/detail/logit_rows.simd.hpp"
+
+namespace reckon::detail {
+
+// Shapes and options that all of these losses check.
+template <class T>
+void expect_contrastive(const char* name, matrix_view<const T> queries, matrix_view<const T> keys, double temperature,
+                        const contrastive_gradients<T>& grads) {
+    const auto fits = [&](const matrix_view<T>& g, const matrix_view<const T>& of, const char* which) {
+        expects(g.empty() || (g.rows() == of.rows() && g.cols() == of.cols()), name, "the gradient of ", which, " is ",
+                g.rows(), " x ", g.cols(), ", not ", of.rows(), " x ", of.cols());
+    };
+    expects(temperature > 0.0 && std::isfinite(temperature), name, "temperature must be positive and finite, got ",
+            temperature);
+    expects(keys.cols() == queries.cols(), name, "queries have ", queries.cols(), " columns, keys ", keys.cols());
+    fits(grads.queries, queries, "queries");
+    fits(grads.keys, keys, "keys");
+}
+
+// Sum of a_k b_k in double.
+template <class T>
+double dot(const T* a, const T* b, std::size_t n) noexcept {
+    double sum[4] = {};
+    std::size_t k = 0;
+    for (; k + 4 <= n; k += 4) {
+        for (std::size_t l = 0; l < 4; ++l) sum[l] += static_cast<double>(a[k + l]) * static_cast<double>(b[k + l]);
+    }
+    for (; k < n; ++k) sum[0] += static_cast<double>(a[k]) * static_cast<double>(b[k]);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+template <class T>
+double largest_norm(matrix_view<const T> rows) noexcept {
+    double largest = 0.0;
+    for (std::size_t i = 0; i < rows.rows(); ++i) {
+        const T* const x = rows.data() + i * rows.stride();
+        const double square = dot(x, x, rows.cols());
+        if (!(square <= largest)) largest = square;  // NaN stays
+    }
+    return std::sqrt(largest);
+}
+
+// d loss / d queries_i = (sum_j w_ij key_j - key_i) / t, d loss / d keys_j = (sum_i w_ij query_i - query_j) / t, block by
+// block of queries.
+template <class T, class Isa>
+class gradient_sums {
+    using block = tile::block<T, Isa>;
+    using rows_of = query_block<T, Isa>;
+
+  public:
+    gradient_sums(matrix_view<const T> queries, matrix_view<const T> keys, const packed_keys<T, Isa>& packed,
+                  double temperature, const contrastive_gradients<T>& grads)
+        : queries_(queries),
+          keys_(keys),
+          packed_(packed),
+          temperature_(temperature),
+          grads_(grads),
+          tiles_(tile::panel_count((std::min)(queries.rows(), rows_of::most_rows), block::rows)),
+          stride_(packed.column_panels() * block::cols),
+          columns_(tile::panel_count(keys.cols(), block::rows) * block::rows),
+          kept_(packed.padded() * tiles_ * block::rows),
+          row_sums_(wants_rows() ? tiles_ * block::rows * stride_ : 0),
+          left_(wants_keys() ? columns_ * tiles_ * block::rows : 0),
+          key_sums_(wants_keys() ? packed.panels * columns_ * block::cols : 0) {
+        std::fill(key_sums_.data(), key_sums_.data() + key_sums_.size(), T(0));
+    }
+    static bool wants_rows(const contrastive_gradients<T>& grads) noexcept {
+        return !grads.queries.empty() || grads.temperature != nullptr;
+    }
+    // Weights of a block before their factor: [panels][padded rows][cols].
+    T* kept() noexcept { return kept_.data(); }
+
+    // w_ij = factor(r) * kept(r, j) for the row r of the block.
+    template <class Policy, class Factor>
+    void absorb(const Policy& where, const rows_of& q, Factor&& factor) {
+        if (wants_rows()) absorb_rows(where, q, factor);
+        if (wants_keys()) absorb_keys(where, q, factor);
+    }
+    template <class Policy>
+    void finish(const Policy& where) {
+        if (grads_.temperature != nullptr) *grads_.temperature += grads_.scale * warmth_.value();
+        if (!wants_keys()) return;
+        const T own = static_cast<T>(grads_.scale / temperature_);
+        exec::for_each_index(where, packed_.panels, [&](std::size_t p) {
+            for (std::size_t c = 0; c < block::cols && p * block::cols + c < keys_.rows(); ++c) {
+                const std::size_t j = p * block::cols + c;
+                T* const out = grads_.keys.data() + j * grads_.keys.stride();
+                const T* const sums = key_sums_.data() + p * columns_ * block::cols + c;
+                for (std::size_t d = 0; d < keys_.cols(); ++d) out[d] += sums[d * block::cols];
+                if (j >= queries_.rows()) continue;
+                const T* const query = queries_.data() + j * queries_.stride();
+                for (std::size_t d = 0; d < keys_.cols(); ++d) out[d] -= own * query[d];
+            }
+        });
+    }
+
+  private:
+    bool wants_rows() const noexcept { return wants_rows(grads_); }
+    bool wants_keys() const noexcept { return !grads_.keys.empty(); }
+
+    template <class Policy, class Factor>
+    void absorb_rows(const Policy& where, const rows_of& q, Factor&& factor) {
+        // Threads share the rows; one thread keeps all of them together, so that keys are read once.
+        constexpr std::size_t group = std::is_same_v<Policy, exec::serial_policy> ? rows_of::most_rows : 4;
+        exec::for_each_index(where, tile::panel_count(q.tiles, group), [&](std::size_t g) {
+            weighted_keys(q, packed_, kept_.data(), g * group, (std::min)((g + 1) * group, q.tiles), row_sums_.data());
+        });
+        const std::size_t depth = keys_.cols();
+        for (std::size_t r = 0; r < q.rows; ++r) {
+            const std::size_t i = q.first + r;
+            const T* const sums = row_sums_.data() + r * stride_;
+            const T *const query = queries_.data() + i * queries_.stride(), *const key =
+                                                                                keys_.data() + i * keys_.stride();
+            if (grads_.temperature != nullptr) {
+                const double own = dot(query, key, depth), mean = factor(r) * dot(query, sums, depth);
+                warmth_.absorb((own - mean) / (temperature_ * temperature_));
+            }
+            if (grads_.queries.empty()) continue;
+            const T share = static_cast<T>(factor(r) * grads_.scale / temperature_);
+            const T own = static_cast<T>(grads_.scale / temperature_);
+            T* const out = grads_.queries.data() + i * grads_.queries.stride();
+            for (std::size_t d = 0; d < depth; ++d) out[d] += share * sums[d] - own * key[d];
+        }
+    }
+    template <class Policy, class Factor>
+    void absorb_keys(const Policy& where, const rows_of& q, Factor&& factor) {
+        tile::pack_columns<block::rows>(queries_.slice(q.first, q.rows), q.padded(), left_.data(), [&](std::size_t r) {
+            return static_cast<T>(factor(r) * grads_.scale / temperature_);
+        });
+        exec::for_each_index(where, packed_.chunks(), [&](std::size_t c) {
+            for (std::size_t p = c * packed_.panels_a_chunk; p < packed_.chunk_end(c); ++p) {
+                weighted_queries(q, left_.data(), kept_.data(), p, columns_, key_sums_.data());
+            }
+        });
+    }
+
+    matrix_view<const T> queries_, keys_;
+    const packed_keys<T, Isa>& packed_;
+    double temperature_;
+    contrastive_gradients<T> grads_;
+    std::size_t tiles_, stride_, columns_;
+    scratch_array<T> kept_, row_sums_, left_, key_sums_;
+    compensated_sum warmth_;
+};
+
+}  // namespace reckon::detail

@@ -1,0 +1,304 @@
+// Softmax over the products of a block of queries with all keys: the sweep that the contrastive losses share. Logits of a
+// block are held panel by panel, [panels][rows][cols of a tile], which serves both gradients without a transposition:
+// rows times keys, and its transpose times queries.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "reckon/core/config.hpp"
+#include "reckon/core/math.hpp"
+#include "reckon/core/scratch.hpp"
+#include "reckon/core/simd.hpp"
+#include "reckon/core/views.hpp"
+#include "reckon/exec/parts.hpp"
+#include "reckon/exec/tile.hpp"
+
+namespace reckon::detail {
+
+// 2^t for |t| <= 126. Float: polynomial of degree 5, minimax in relative error, 7.5e-8 before rounding.
+template <class V>
+RECKON_INLINE V exp2_moderate(V t) noexcept {
+    using T = simd::lane_t<V>;
+    if constexpr (sizeof(T) == 4) {
+        // One sum rounds t to an integer and leaves that integer, biased, in the low bits.
+        using format = simd::float_format<T>;
+        const V magic(T(1.5) * T(typename format::bits(1) << format::mantissa_bits) + T(format::exponent_bias));
+        const V rounded = t + magic;
+        const V f = t - (rounded - magic);
+        return math::detail::horner(f, 1.0000001f, 0.69314694f, 0.2402212f, 0.05550713f, 0.009675541f, 0.0013276472f) *
+               simd::bits_shift_left<format::mantissa_bits>(rounded);
+    } else {
+        return math::exp(t * V(T(0.69314718055994530942)));
+    }
+}
+// 2^t for t <= 126; 0 from -126 down.
+template <class V>
+RECKON_INLINE V exp2_any(V t) noexcept {
+    using T = simd::lane_t<V>;
+    // The bound comes first, so that NaN gets through.
+    return select(t <= V(T(-126)), V(T(0)), exp2_moderate(maximum(V(T(-126)), t)));
+}
+
+// Rows of queries that are swept together: their logits against all keys are held until both gradients are done.
+template <class T, class Isa>
+struct query_block {
+    using block = tile::block<T, Isa>;
+    static constexpr std::size_t most_rows = 16 * block::rows;
+
+    std::size_t first = 0, rows = 0, tiles = 0;
+    scratch_array<T> left;  // [tiles][depth][rows of a tile], times log2(e) / temperature
+    double top[most_rows];  // largest exponent of two in the row, or what stands for it
+    double sum[most_rows];  // sum over keys of 2^(logit - top)
+
+    query_block(matrix_view<const T> queries, std::size_t first_row, double temperature)
+        : first(first_row),
+          rows((std::min)(most_rows, queries.rows() - first_row)),
+          tiles(tile::panel_count(rows, block::rows)),
+          left(tiles * block::rows * queries.cols()) {
+        const T factor = static_cast<T>(1.4426950408889634074 / temperature);
+        tile::pack_rows<block::rows>(queries.slice(first, rows), left.data(), [&](std::size_t) { return factor; });
+    }
+    std::size_t padded() const noexcept { return tiles * block::rows; }
+    // ln of the sum over keys of e^logit, nats.
+    double log_sum(std::size_t r) const noexcept { return top[r] * 0.69314718055994530942 + std::log(sum[r]); }
+};
+
+// Up to this many nats powers of e and their sums over 2^32 keys stay well inside the range of float.
+inline constexpr double moderate_logit = 60.0;
+
+// Keys packed once for all blocks of queries.
+template <class T, class Isa>
+struct packed_keys {
+    using block = tile::block<T, Isa>;
+    // Panels between two additions in double; also the unit of work of a thread.
+    static constexpr std::size_t panels_a_chunk = 1024 / block::cols;
+
+    std::size_t count = 0, depth = 0, panels = 0;
+    scratch_array<T> by_key;     // [panels][depth][cols]
+    scratch_array<T> by_column;  // [column panels][panels * cols][cols]; only for gradients
+
+    packed_keys(matrix_view<const T> keys, bool gradients)
+        : count(keys.rows()),
+          depth(keys.cols()),
+          panels(tile::panel_count(keys.rows(), block::cols)),
+          by_key(panels * depth * block::cols) {
+        tile::pack_rows<block::cols>(keys, by_key.data());
+        if (!gradients) return;
+        by_column = scratch_array<T>(column_panels() * padded() * block::cols);
+        tile::pack_columns<block::cols>(keys, padded(), by_column.data());
+    }
+    std::size_t padded() const noexcept { return panels * block::cols; }
+    std::size_t column_panels() const noexcept { return tile::panel_count(depth, block::cols); }
+    std::size_t chunks() const noexcept { return tile::panel_count(panels, panels_a_chunk); }
+    std::size_t chunk_end(std::size_t chunk) const noexcept { return (std::min)((chunk + 1) * panels_a_chunk, panels); }
+};
+
+// Exponents of two, factor * (query . key), of a block against the panels of a chunk: put(tile, i, p) gets each tile in
+// registers. Columns beyond the last key hold `padding`.
+template <class T, class Isa, class Put>
+RECKON_INLINE void sweep_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T padding,
+                               Put&& put) {
+    using block = tile::block<T, Isa>;
+    using pack = typename block::pack;
+    T edge[block::cols];
+    for (std::size_t c = 0; c < block::cols; ++c) {
+        edge[c] = (k.panels - 1) * block::cols + c < k.count ? T(0) : padding;
+    }
+    for (std::size_t p = chunk * k.panels_a_chunk; p < k.chunk_end(chunk); ++p) {
+        const T* const right = k.by_key.data() + p * k.depth * block::cols;
+        const bool last = p + 1 == k.panels;
+        for (std::size_t i = 0; i < q.tiles; ++i) {
+            block t;
+            t.clear();
+            t.multiply(k.depth, q.left.data() + i * k.depth * block::rows, 1, block::rows, right);
+            if (last) {
+                const pack low = pack::load(edge), high = pack::load(edge + pack::lanes);
+#pragma GCC unroll 6
+                for (std::size_t r = 0; r < block::rows; ++r) {
+                    t.at[r][0] += low;
+                    t.at[r][1] += high;
+                }
+            }
+            put(t, i, p);
+        }
+    }
+}
+
+template <class T, class Isa>
+RECKON_INLINE T reduce_max(simd::pack<T, Isa> a) noexcept {
+    T lanes[simd::pack<T, Isa>::lanes];
+    a.store(lanes);
+    T top = lanes[0];
+    for (std::size_t i = 1; i < simd::pack<T, Isa>::lanes; ++i) top = lanes[i] > top ? lanes[i] : top;
+    return top;
+}
+
+// Per chunk and row: the largest exponent (0 when bounded) and the sum of powers relative to it.
+struct chunk_sums {
+    std::vector<double> top, sum;
+    std::size_t rows = 0;
+    chunk_sums(std::size_t chunks, std::size_t block_rows)
+        : top(chunks * block_rows), sum(chunks * block_rows), rows(block_rows) {}
+};
+
+// A chunk of a block whose exponents are known to be moderate: powers and their sums in one pass, in registers.
+template <bool Keep, class T, class Isa>
+void bounded_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T* kept,
+                   chunk_sums& sums) {
+    using block = tile::block<T, Isa>;
+    using pack = typename block::pack;
+    alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes] = {};
+    // 2^-126 more or less does not matter to a moderate sum, and keys of the padding are 0.
+    sweep_chunk(q, k, chunk, T(-126), [&](block& t, std::size_t i, std::size_t p) {
+        T* const sum = lanes + i * block::rows * pack::lanes;
+        T* const out = Keep ? kept + (p * q.padded() + i * block::rows) * block::cols : nullptr;
+#pragma GCC unroll 6
+        for (std::size_t r = 0; r < block::rows; ++r) {
+            const pack a = exp2_moderate(t.at[r][0]), b = exp2_moderate(t.at[r][1]);
+            if constexpr (Keep) {
+                a.store(out + r * block::cols);
+                b.store(out + r * block::cols + pack::lanes);
+            }
+            (pack::load(sum + r * pack::lanes) + (a + b)).store(sum + r * pack::lanes);
+        }
+    });
+    for (std::size_t r = 0; r < q.rows; ++r) {
+        sums.sum[chunk * sums.rows + r] = static_cast<double>(reduce_add(pack::load(lanes + r * pack::lanes)));
+    }
+}
+
+// The same for exponents of any size. First the exponents themselves and their largest; `kept` holds them.
+template <class T, class Isa>
+void wide_chunk_exponents(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T* kept,
+                          chunk_sums& sums) {
+    using block = tile::block<T, Isa>;
+    using pack = typename block::pack;
+    alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes];
+    std::fill(lanes, lanes + q.padded() * pack::lanes, -std::numeric_limits<T>::infinity());
+    sweep_chunk(q, k, chunk, -std::numeric_limits<T>::infinity(), [&](block& t, std::size_t i, std::size_t p) {
+        T* const top = lanes + i * block::rows * pack::lanes;
+        T* const out = kept + (p * q.padded() + i * block::rows) * block::cols;
+#pragma GCC unroll 6
+        for (std::size_t r = 0; r < block::rows; ++r) {
+            t.at[r][0].store(out + r * block::cols);
+            t.at[r][1].store(out + r * block::cols + pack::lanes);
+            maximum(maximum(t.at[r][0], t.at[r][1]), pack::load(top + r * pack::lanes)).store(top + r * pack::lanes);
+        }
+    });
+    for (std::size_t r = 0; r < q.rows; ++r) {
+        sums.top[chunk * sums.rows + r] = static_cast<double>(reduce_max(pack::load(lanes + r * pack::lanes)));
+    }
+}
+// Then their powers relative to top[r], in place.
+template <class T, class Isa>
+void wide_chunk_powers(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, const T* top,
+                       T* kept, chunk_sums& sums) {
+    using block = tile::block<T, Isa>;
+    using pack = typename block::pack;
+    alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes] = {};
+    for (std::size_t p = chunk * k.panels_a_chunk; p < k.chunk_end(chunk); ++p) {
+        for (std::size_t r = 0; r < q.rows; ++r) {
+            T* const at = kept + (p * q.padded() + r) * block::cols;
+            const pack a = exp2_any(pack::load(at) - pack(top[r]));
+            const pack b = exp2_any(pack::load(at + pack::lanes) - pack(top[r]));
+            a.store(at);
+            b.store(at + pack::lanes);
+            (pack::load(lanes + r * pack::lanes) + (a + b)).store(lanes + r * pack::lanes);
+        }
+    }
+    for (std::size_t r = 0; r < q.rows; ++r) {
+        sums.sum[chunk * sums.rows + r] = static_cast<double>(reduce_add(pack::load(lanes + r * pack::lanes)));
+    }
+}
+
+// One sum per row from those of its chunks.
+template <class T, class Isa>
+void merge_chunks(const chunk_sums& sums, std::size_t chunks, query_block<T, Isa>& q) noexcept {
+    for (std::size_t r = 0; r < q.rows; ++r) {
+        double top = sums.top[r], sum = 0.0;
+        for (std::size_t c = 1; c < chunks; ++c) top = (std::max)(top, sums.top[c * sums.rows + r]);
+        for (std::size_t c = 0; c < chunks; ++c) {
+            sum += sums.sum[c * sums.rows + r] * std::exp2(sums.top[c * sums.rows + r] - top);
+        }
+        q.top[r] = top;
+        q.sum[r] = sum;
+    }
+}
+
+// Fills q.top and q.sum, and with Keep also kept[panel][row][col] = 2^(exponent - top).
+template <bool Keep, class T, class Isa, class Policy>
+void softmax_block(const Policy& where, query_block<T, Isa>& q, const packed_keys<T, Isa>& k, bool bounded, T* kept) {
+    using block = tile::block<T, Isa>;
+    chunk_sums sums(k.chunks(), q.rows);
+    if (bounded) {
+        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { bounded_chunk<Keep>(q, k, c, kept, sums); });
+    } else if constexpr (Keep) {
+        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_exponents(q, k, c, kept, sums); });
+        T top[query_block<T, Isa>::most_rows];
+        for (std::size_t r = 0; r < q.rows; ++r) {
+            double largest = sums.top[r];
+            for (std::size_t c = 1; c < k.chunks(); ++c) largest = (std::max)(largest, sums.top[c * sums.rows + r]);
+            for (std::size_t c = 0; c < k.chunks(); ++c) sums.top[c * sums.rows + r] = largest;
+            top[r] = static_cast<T>(largest);
+        }
+        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_powers(q, k, c, top, kept, sums); });
+    } else {
+        // A chunk at a time, so that the exponents stay in the cache.
+        scratch_array<T> held(q.padded() * k.panels_a_chunk * block::cols);
+        for (std::size_t c = 0; c < k.chunks(); ++c) {
+            T* const base = held.data() - c * k.panels_a_chunk * q.padded() * block::cols;
+            wide_chunk_exponents(q, k, c, base, sums);
+            T top[query_block<T, Isa>::most_rows];
+            for (std::size_t r = 0; r < q.rows; ++r) top[r] = static_cast<T>(sums.top[c * sums.rows + r]);
+            wide_chunk_powers(q, k, c, top, base, sums);
+        }
+    }
+    merge_chunks(sums, k.chunks(), q);
+}
+
+// raw[row][column] = sum over keys of kept(row, key) * key(column), for the tile rows [first, end).
+template <class T, class Isa>
+void weighted_keys(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, const T* kept, std::size_t first,
+                   std::size_t end, T* raw) {
+    using block = tile::block<T, Isa>;
+    constexpr std::size_t step = 256 / block::cols;  // panels whose columns stay in the second-level cache
+    const std::size_t stride = k.column_panels() * block::cols;
+    std::fill(raw + first * block::rows * stride, raw + end * block::rows * stride, T(0));
+    for (std::size_t from = 0; from < k.panels; from += step) {
+        const std::size_t to = (std::min)(from + step, k.panels);
+        for (std::size_t d = 0; d < k.column_panels(); ++d) {
+            const T* const right = k.by_column.data() + d * k.padded() * block::cols;
+            for (std::size_t i = first; i < end; ++i) {
+                T* const out = raw + i * block::rows * stride + d * block::cols;
+                block t;
+                t.load(out, stride);
+                for (std::size_t p = from; p < to; ++p) {
+                    t.multiply(block::cols, kept + (p * q.padded() + i * block::rows) * block::cols, block::cols, 1,
+                               right + p * block::cols * block::cols);
+                }
+                t.store(out, stride);
+            }
+        }
+    }
+}
+
+// to[panel][column][key] += sum over rows of kept(row, key) * left(row, column), for one panel.
+// left: [tiles of columns][padded rows][rows of a tile]; `columns` is a whole number of tiles.
+template <class T, class Isa>
+void weighted_queries(const query_block<T, Isa>& q, const T* left, const T* kept, std::size_t panel,
+                      std::size_t columns, T* to) {
+    using block = tile::block<T, Isa>;
+    for (std::size_t d = 0; d < columns; d += block::rows) {
+        T* const out = to + (panel * columns + d) * block::cols;
+        block t;
+        t.load(out, block::cols);
+        t.multiply(q.padded(), left + d * q.padded(), 1, block::rows, kept + panel * q.padded() * block::cols);
+        t.store(out, block::cols);
+    }
+}
+
+}  // namespace reckon::detail

@@ -1,0 +1,353 @@
+// InfoNCE and the symmetric loss: worked examples, PyTorch, plain loops in double, gradients, shards, threads, extremes.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "reckon/exec/pool.hpp"
+#include "reckon/losses/clip_loss.hpp"
+#include "reckon/losses/info_nce.hpp"
+#include "support/fixture.hpp"
+#include "support/law.hpp"
+#include "support/random_data.hpp"
+#include "support/tolerance.hpp"
+
+namespace {
+
+using namespace reckon;
+using namespace reckon::testing_support;
+using exec::serial;
+
+enum class kind { nce, clip };
+
+template <class T>
+struct result {
+    double loss = 0.0, weight = 0.0, temperature = 0.0;
+    std::vector<T> row_lse, column_lse, queries, keys;
+    bool operator==(const result&) const = default;
+};
+
+// Either loss with everything that it writes.
+template <class T, class Policy>
+result<T> run(kind which, const Policy& where, const std::vector<T>& q, const std::vector<T>& k, std::size_t depth,
+              double t, double scale = 1.0) {
+    const std::size_t b = q.size() / depth, n = k.size() / depth;
+    result<T> out;
+    out.row_lse.resize(b);
+    out.column_lse.resize(n);
+    out.queries.resize(q.size());
+    out.keys.resize(k.size());
+    const contrastive_gradients<T> grads{view(out.queries, b, depth), view(out.keys, n, depth), &out.temperature,
+                                         scale};
+    const mean_value m = which == kind::nce ? info_nce(where, view(q, b, depth), view(k, n, depth), out.row_lse,
+                                                       {.temperature = t}, grads)
+                                            : clip_loss(where, view(q, b, depth), view(k, n, depth), out.row_lse,
+                                                        out.column_lse, {.temperature = t}, grads);
+    out.loss = m.sum();
+    out.weight = m.weight();
+    return out;
+}
+
+// The definitions, in double.
+template <class T>
+result<double> reference(kind which, const std::vector<T>& q, const std::vector<T>& k, std::size_t depth, double t) {
+    const std::size_t b = q.size() / depth, n = k.size() / depth;
+    result<double> out;
+    out.queries.resize(q.size());
+    out.keys.resize(k.size());
+    std::vector<double> logits(b * n);
+    for (std::size_t i = 0; i < b; ++i) {
+        for (std::size_t j = 0; j < n; ++j) {
+            for (std::size_t d = 0; d < depth; ++d) {
+                logits[i * n + j] += static_cast<double>(q[i * depth + d]) * static_cast<double>(k[j * depth + d]) / t;
+            }
+        }
+    }
+    const auto log_sum = [](std::size_t count, auto&& at) {
+        double top = -HUGE_VAL, sum = 0.0;
+        for (std::size_t j = 0; j < count; ++j) top = std::fmax(top, at(j));
+        for (std::size_t j = 0; j < count; ++j) sum += std::exp(at(j) - top);
+        return top + std::log(sum);
+    };
+    for (std::size_t i = 0; i < b; ++i)
+        out.row_lse.push_back(log_sum(n, [&](std::size_t j) { return logits[i * n + j]; }));
+    for (std::size_t j = 0; j < n; ++j)
+        out.column_lse.push_back(log_sum(b, [&](std::size_t i) { return logits[i * n + j]; }));
+    for (std::size_t i = 0; i < b; ++i) {
+        out.loss +=
+            (which == kind::nce ? out.row_lse[i] : 0.5 * (out.row_lse[i] + out.column_lse[i])) - logits[i * n + i];
+        for (std::size_t j = 0; j < n; ++j) {
+            const double across = std::exp(logits[i * n + j] - out.row_lse[i]);
+            const double down = std::exp(logits[i * n + j] - out.column_lse[j]);
+            const double slope = (which == kind::nce ? across : 0.5 * (across + down)) - (i == j ? 1.0 : 0.0);
+            out.temperature -= slope * logits[i * n + j] / t;
+            for (std::size_t d = 0; d < depth; ++d) {
+                out.queries[i * depth + d] += slope * static_cast<double>(k[j * depth + d]) / t;
+                out.keys[j * depth + d] += slope * static_cast<double>(q[i * depth + d]) / t;
+            }
+        }
+    }
+    return out;
+}
+
+// Rows of unit length.
+template <class T>
+std::vector<T> unit_rows(std::size_t rows, std::size_t depth, std::uint64_t seed, double length = 1.0) {
+    auto x = random_normal<T>(rows * depth, 0.0, 1.0, seed);
+    for (std::size_t i = 0; i < rows; ++i) {
+        double square = 0.0;
+        for (std::size_t d = 0; d < depth; ++d)
+            square += static_cast<double>(x[i * depth + d]) * static_cast<double>(x[i * depth + d]);
+        for (std::size_t d = 0; d < depth; ++d)
+            x[i * depth + d] = static_cast<T>(length * static_cast<double>(x[i * depth + d]) / std::sqrt(square));
+    }
+    return x;
+}
+
+// Bound of an absolute error: a logit is a sum of `depth` products in T, and so is an exponent.
+template <class T>
+tolerance logit_error(std::size_t depth, double largest_logit) {
+    return reduction<T>(depth + 16).of((std::fmax)(1.0, largest_logit));
+}
+
+TEST_CASE("info_nce, clip_loss: worked example") {
+    // Two orthogonal pairs at temperature 1/2: logits 2 on the diagonal and 0 beside it.
+    const std::vector<double> q{1, 0, 0, 1}, k = q;
+    const double lse = std::log(std::exp(2.0) + 1.0), p = 1.0 / (std::exp(2.0) + 1.0);
+    for (const kind which : {kind::nce, kind::clip}) {
+        const auto got = run(which, serial, q, k, 2, 0.5, 3.0);
+        CHECK_NEAR(got.loss, 2.0 * (lse - 2.0), reduction(4));
+        CHECK(got.weight == 2.0);
+        CHECK_NEAR(got.row_lse[1], lse, reduction(4));
+        // d loss / d q_0 = ((1 - p) k_0 + p k_1 - k_0) / t, times the scale.
+        CHECK_ALL_NEAR(got.queries, (std::vector<double>{-6 * p, 6 * p, 6 * p, -6 * p}), reduction(8).of(6.0));
+        CHECK_ALL_NEAR(got.keys, got.queries, reduction(8).of(6.0));
+        // Every logit is s / t: 2 rows of (2 - (1 - p) 2) / t.
+        CHECK_NEAR(got.temperature, 3.0 * 2.0 * 2.0 * p / 0.5, reduction(8).of(12.0));
+    }
+}
+
+TEST_CASE("info_nce, clip_loss: PyTorch") {
+    const fixture data("contrastive.txt");
+    for (const std::string name : {"one", "usual", "negatives", "tile", "logits80", "logits1e4", "equal", "narrow"}) {
+        CAPTURE(name);
+        const auto shape = data.as<double>(name + ".shape");
+        const auto depth = static_cast<std::size_t>(shape[2]);
+        const double t = data.value(name + ".t");
+        const auto q = data.as<double>(name + ".q"), k = data.as<double>(name + ".k");
+        double largest = 0.0;
+        for (const double x : data.as<double>(name + ".nce.lse")) largest = std::fmax(largest, std::fabs(x));
+        for (const kind which : {kind::nce, kind::clip}) {
+            if (which == kind::clip && shape[0] != shape[1]) continue;
+            const std::string want = name + (which == kind::nce ? ".nce" : ".clip");
+            const auto got = run(which, serial, q, k, depth, t);
+            const tolerance bound = logit_error<double>(64, (largest + 1.0) * shape[0] * 8.0 / t);
+            CHECK_NEAR(got.loss, data.value(want + ".loss"), bound);
+            CHECK_ALL_NEAR(got.queries, data.as<double>(want + ".dq"), bound);
+            CHECK_ALL_NEAR(got.keys, data.as<double>(want + ".dk"), bound);
+            CHECK_NEAR(got.temperature, data.value(want + ".dt"), bound.of((largest + 1.0) * shape[0] * 8.0 / (t * t)));
+            if (which == kind::nce) CHECK_ALL_NEAR(got.row_lse, data.as<double>(want + ".lse"), bound);
+        }
+    }
+}
+
+// Sizes around the tile, the block of rows and the chunk of keys.
+struct shape {
+    std::size_t batch, keys, depth;
+};
+constexpr shape shapes[] = {{1, 1, 1},   {5, 6, 2},    {6, 16, 16},    {7, 17, 5},      {13, 40, 31},
+                            {96, 96, 8}, {97, 130, 3}, {200, 1100, 7}, {193, 2060, 17}, {9, 33, 1025}};
+
+TEST_CASE_TEMPLATE("info_nce, clip_loss: against the definition", T, float, double) {
+    for (const shape& s : shapes) {
+        for (const double length : {1.0, 20.0}) {  // at temperature 0.05 the second has logits of up to 8000
+            for (const kind which : {kind::nce, kind::clip}) {
+                const std::size_t n = which == kind::clip ? s.batch : s.keys;
+                CAPTURE(s.batch);
+                CAPTURE(n);
+                CAPTURE(s.depth);
+                CAPTURE(length);
+                const auto q = unit_rows<T>(s.batch, s.depth, 1, length), k = unit_rows<T>(n, s.depth, 2, length);
+                const auto got = run(which, serial, q, k, s.depth, 0.05);
+                const auto want = reference(which, q, k, s.depth, 0.05);
+                // An error of a logit shifts a probability by as much, relatively, and a gradient by that times length / t.
+                const tolerance logit = logit_error<T>(s.depth, 20.0 * length * length);
+                const tolerance slope = logit.of(20.0 * length * length * 20.0 * length);
+                CHECK_ALL_NEAR(got.row_lse, want.row_lse, logit);
+                CHECK_NEAR(got.loss, want.loss, logit.of(20.0 * length * length * static_cast<double>(s.batch)));
+                CHECK_ALL_NEAR(got.queries, want.queries, slope);
+                CHECK_ALL_NEAR(got.keys, want.keys, slope);
+                CHECK_NEAR(got.temperature, want.temperature,
+                           logit.of(400.0 * length * length * 20.0 * static_cast<double>(s.batch)));
+                if (which == kind::clip) CHECK_ALL_NEAR(got.column_lse, want.column_lse, logit);
+            }
+        }
+    }
+}
+
+TEST_CASE("info_nce, clip_loss: gradients against central differences") {
+    const std::size_t b = 8, depth = 3;
+    const auto start = random_normal<double>(2 * b * depth, 0.0, 0.5, 4);
+    for (const kind which : {kind::nce, kind::clip}) {
+        const auto split = [&](vector_view<const double> x) {
+            return std::pair(std::vector<double>(x.begin(), x.begin() + b * depth),
+                             std::vector<double>(x.begin() + b * depth, x.end()));
+        };
+        const auto value = [&](vector_view<const double> x) {
+            const auto [q, k] = split(x);
+            return run(which, serial, q, k, depth, 0.2).loss;
+        };
+        const auto gradient = [&](vector_view<const double> x, vector_view<double> out) {
+            const auto [q, k] = split(x);
+            const auto got = run(which, serial, q, k, depth, 0.2);
+            for (std::size_t i = 0; i < q.size(); ++i) out[i] += got.queries[i];
+            for (std::size_t i = 0; i < k.size(); ++i) out[q.size() + i] += got.keys[i];
+        };
+        CHECK_LAW(testing::check_gradient(value, gradient, start));
+    }
+}
+
+TEST_CASE("info_nce: shards of the queries add up to the whole") {
+    const std::size_t b = 210, n = 330, depth = 6;
+    const auto q = unit_rows<double>(b, depth, 5), k = unit_rows<double>(n, depth, 6);
+    const auto whole = run(kind::nce, serial, q, k, depth, 0.1);
+    for (const std::size_t shards : {2u, 4u, 7u}) {
+        // Key i belongs to query i, so a shard sees the keys in an order of its own: its positives first.
+        mean_value loss;
+        std::vector<double> queries(q.size()), keys(k.size());
+        double temperature = 0.0;
+        for (std::size_t s = 0; s < shards; ++s) {
+            const std::size_t first = s * b / shards, count = (s + 1) * b / shards - first;
+            std::vector<std::size_t> order;
+            for (std::size_t i = first; i < first + count; ++i) order.push_back(i);
+            for (std::size_t j = 0; j < n; ++j) {
+                if (j < first || j >= first + count) order.push_back(j);
+            }
+            std::vector<double> mine(n * depth), to(n * depth), lse(count);
+            for (std::size_t j = 0; j < n; ++j) {
+                for (std::size_t d = 0; d < depth; ++d) mine[j * depth + d] = k[order[j] * depth + d];
+            }
+            loss.merge(info_nce(serial, view(q, b, depth).slice(first, count), view(mine, n, depth), lse,
+                                {.temperature = 0.1},
+                                {view(queries, b, depth).slice(first, count), view(to, n, depth), &temperature}));
+            for (std::size_t j = 0; j < n; ++j) {
+                for (std::size_t d = 0; d < depth; ++d) keys[order[j] * depth + d] += to[j * depth + d];
+            }
+        }
+        CHECK_NEAR(loss.sum(), whole.loss, reduction(n));
+        CHECK(loss.weight() == whole.weight);
+        CHECK_ALL_NEAR(queries, whole.queries, reduction(n).of(10.0));
+        CHECK_ALL_NEAR(keys, whole.keys, reduction(n).of(100.0));
+        CHECK_NEAR(temperature, whole.temperature, reduction(n).of(1000.0));
+    }
+}
+
+TEST_CASE("info_nce, clip_loss: the same bits for any number of threads, and without gradients") {
+    const std::size_t b = 300, depth = 10;
+    exec::pool two(2), three(3);
+    for (const double length : {1.0, 20.0}) {
+        const auto q = unit_rows<float>(b, depth, 7, length);
+        for (const kind which : {kind::nce, kind::clip}) {
+            const auto k = unit_rows<float>(which == kind::nce ? 2500 : b, depth, 8, length);
+            const auto want = run(which, serial, q, k, depth, 0.05);
+            CHECK(run(which, exec::host{two}, q, k, depth, 0.05) == want);
+            CHECK(run(which, exec::host{three}, q, k, depth, 0.05) == want);
+        }
+        const auto k = unit_rows<float>(2500, depth, 8, length);
+        const auto want = run(kind::nce, serial, q, k, depth, 0.05);
+        std::vector<float> lse(b);
+        const auto m = info_nce(exec::host{three}, view(q, b, depth), view(k, std::size_t{2500}, depth), lse,
+                                {.temperature = 0.05});
+        CHECK_NEAR(m.sum(), want.loss,
+                   logit_error<float>(depth, 20.0 * length * length).of(20.0 * length * length * 300.0));
+    }
+}
+
+TEST_CASE("info_nce: what is not wanted stays untouched, and strides are kept") {
+    const std::size_t b = 9, n = 21, depth = 5, stride = 8;
+    const auto q = random_normal<float>(b * stride, 0.0, 0.3, 9), k = random_normal<float>(n * stride, 0.0, 0.3, 10);
+    std::vector<float> tight_q, tight_k;
+    for (std::size_t i = 0; i < b * stride; ++i) {
+        if (i % stride < depth) tight_q.push_back(q[i]);
+    }
+    for (std::size_t i = 0; i < n * stride; ++i) {
+        if (i % stride < depth) tight_k.push_back(k[i]);
+    }
+    const auto want = run(kind::nce, serial, tight_q, tight_k, depth, 0.1);
+    const matrix_view<const float> rows(q.data(), b, depth, stride), others(k.data(), n, depth, stride);
+    for (int wanted = 0; wanted < 8; ++wanted) {
+        std::vector<float> lse(b), dq(b * stride, 7.0f), dk(n * stride, 7.0f);
+        double temperature = 0.0;
+        contrastive_gradients<float> grads;
+        if (wanted & 1) grads.queries = matrix_view<float>(dq.data(), b, depth, stride);
+        if (wanted & 2) grads.keys = matrix_view<float>(dk.data(), n, depth, stride);
+        if (wanted & 4) grads.temperature = &temperature;
+        const auto m = info_nce(serial, rows, others, lse, {.temperature = 0.1}, grads);
+        CHECK_NEAR(m.sum(), want.loss, reduction<float>(64));
+        CHECK_ALL_NEAR(lse, want.row_lse, reduction<float>(16));
+        CHECK_NEAR(temperature, (wanted & 4) ? want.temperature : 0.0, reduction<float>(16).of(1000.0));
+        for (std::size_t i = 0; i < dq.size(); ++i) {
+            const std::size_t at = i / stride * depth + i % stride;
+            const double added = (wanted & 1) && i % stride < depth ? want.queries[at] : 0.0;
+            CHECK_NEAR(dq[i], 7.0 + added, reduction<float>(16).of(16.0));
+        }
+        for (std::size_t i = 0; i < dk.size(); ++i) {
+            const std::size_t at = i / stride * depth + i % stride;
+            const double added = (wanted & 2) && i % stride < depth ? want.keys[at] : 0.0;
+            CHECK_NEAR(dk[i], 7.0 + added, reduction<float>(16).of(16.0));
+        }
+    }
+}
+
+TEST_CASE("info_nce, clip_loss: finite logits of any size stay finite") {
+    for (const double size : {1e-30, 1e2, 1e8, 1e15}) {
+        for (const kind which : {kind::nce, kind::clip}) {
+            CAPTURE(size);
+            const auto q = unit_rows<float>(20, 4, 11, size), k = unit_rows<float>(20, 4, 12, size);
+            const auto got = run(which, serial, q, k, 4, 0.05);
+            CHECK(std::isfinite(got.loss));
+            for (const auto* column : {&got.row_lse, &got.queries, &got.keys}) {
+                for (const float x : *column) CHECK(std::isfinite(x));
+            }
+        }
+    }
+}
+
+TEST_CASE("info_nce: a NaN reaches its own row and every key") {
+    auto q = unit_rows<float>(20, 4, 13);
+    const auto k = unit_rows<float>(40, 4, 14);
+    q[4 * 5 + 1] = std::numeric_limits<float>::quiet_NaN();
+    const auto got = run(kind::nce, serial, q, k, 4, 0.05);
+    CHECK(std::isnan(got.loss));
+    for (std::size_t i = 0; i < 20; ++i) {
+        CHECK(std::isnan(got.row_lse[i]) == (i == 5));
+        CHECK(std::isnan(got.queries[i * 4]) == (i == 5));
+    }
+    for (const float x : got.keys) CHECK(std::isnan(x));
+}
+
+TEST_CASE("info_nce, clip_loss: bad input") {
+    const std::vector<float> six(6), four(4);
+    std::vector<float> two(2), three(3), other(4);
+    const auto q = view(six, 2, 3), k = view(six, 3, 2), q2 = view(four, 2, 2);
+    CHECK_THROWS_WITH_AS(info_nce(serial, q, k, two), "info_nce: queries have 3 columns, keys 2",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(info_nce(serial, k, q2, three), "info_nce: 3 queries but only 2 keys", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(info_nce(serial, q2, k, three), "info_nce: 2 queries but room for 3 sums",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(info_nce(serial, q2, k, two, {.temperature = 0.0}),
+                         "info_nce: temperature must be positive and finite, got 0", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(info_nce(serial, q2, k, two, {}, {.keys = view(other, 2, 2)}),
+                         "info_nce: the gradient of keys is 2 x 2, not 3 x 2", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(clip_loss(serial, q2, k, two, two), "clip_loss: 2 queries but 3 keys", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(clip_loss(serial, q2, q2, two, three), "clip_loss: 2 pairs but room for 2 and 3 sums",
+                         std::invalid_argument);
+    std::vector<float> none_at_all;
+    CHECK(std::isnan(info_nce(serial, matrix_view<const float>(), matrix_view<const float>(), none_at_all).finish()));
+}
+
+}  // namespace
