@@ -39,11 +39,16 @@ RECKON_HD constexpr std::uint64_t mix_bits(std::uint64_t x) noexcept {
 
 /// Uniform integer in [0, n) from 64 random bits; 0 for n = 0. The bias, below n / 2^64, cannot be observed.
 RECKON_HD constexpr std::uint64_t scale_bits(std::uint64_t bits, std::uint64_t n) noexcept {
+#if defined(__SIZEOF_INT128__) && !defined(__CUDACC__)
+    __extension__ using wide = unsigned __int128;
+    return static_cast<std::uint64_t>((static_cast<wide>(bits) * n) >> 64);
+#else
     // High half of bits * n, from 32-bit halves.
     const std::uint64_t x_low = bits & 0xffffffffu, x_high = bits >> 32, n_low = n & 0xffffffffu, n_high = n >> 32;
     const std::uint64_t middle = x_high * n_low + ((x_low * n_low) >> 32);
     const std::uint64_t low = x_low * n_high + (middle & 0xffffffffu);
     return x_high * n_high + (middle >> 32) + (low >> 32);
+#endif
 }
 
 /// Random numbers addressed by index: rng.uniform(7) is the same whenever and wherever it is asked for.

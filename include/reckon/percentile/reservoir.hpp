@@ -102,13 +102,22 @@ class reservoir {
                const T& times = {}) {
         exec::detail::require_host_policy<Policy>();
         const auto batch = columns(users, feedback, events, predictions, times);
-        if constexpr (std::is_same_v<Policy, exec::serial_policy>) {
-            for (std::size_t first = 0; first < batch.users.size(); first += block) {
-                offer_block<Isa>(batch, first, (std::min)(block, batch.users.size() - first));
-            }
-        } else {
-            for (std::size_t first = 0; first < batch.users.size(); first += chunk) {
-                offer_chunk<Isa>(where, batch, first, (std::min)(chunk, batch.users.size() - first));
+        const std::size_t n = batch.users.size();
+        std::size_t first = 0;
+        if (held_ == 0) {
+            // The loops below look at a row before they know whose it is, so there must be one.
+            while (first < n && !batch.usable(first)) ++first;
+            seen_.rejected += first;
+            if (first < n) find_or_add(batch.user(first), detail::hash_of_user(seed_, batch.user(first)));
+        }
+        constexpr bool is_serial = std::is_same_v<Policy, exec::serial_policy>;
+        constexpr std::size_t step = is_serial ? block : chunk;
+        for (; first < n; first += step) {
+            const std::size_t m = (std::min)(step, n - first);
+            if constexpr (is_serial) {
+                offer_block<Isa>(batch, first, m);
+            } else {
+                offer_chunk<Isa>(where, batch, first, m);
             }
         }
     }
@@ -185,7 +194,7 @@ class reservoir {
         put_rows(nan, [this](std::uint32_t r) { return rows_.feedback().values(r); });
         if (options_.predictions) put_rows(nan, [this](std::uint32_t r) { return rows_.feedback().predictions(r); });
         if constexpr (Sampling::is_keyed) {
-            put_rows(key_type(0), [this](std::uint32_t r) { return rows_.keys(r); });
+            put_rows(detail::no_key<key_type>, [this](std::uint32_t r) { return rows_.keys(r); });
         }
         for (const std::uint32_t r : order) out.put(rows_.user(r));
         for (const std::uint32_t r : order) out.put(rows_.seen(r));
@@ -259,7 +268,7 @@ class reservoir {
     RECKON_INLINE std::uint32_t find(std::uint64_t user, std::uint64_t hash) const noexcept {
         return index_.find(hash, [&](std::uint32_t r) { return rows_.user(r) == user; });
     }
-    RECKON_INLINE std::uint32_t find_or_add(std::uint64_t user, std::uint64_t hash) {
+    RECKON_NOINLINE std::uint32_t find_or_add(std::uint64_t user, std::uint64_t hash) {
         const std::uint32_t found = find(user, hash);
         return found != no_history ? found : add(user, hash);
     }
@@ -273,17 +282,19 @@ class reservoir {
         return row;
     }
 
-    // Hashes of the users of m events, and the memory that find() will need, on its way.
+    // Hashes of the users of m events, rows that are probably theirs, and the memory that is needed, on its way.
     template <class Batch>
-    RECKON_INLINE void look_ahead(const Batch& batch, std::size_t first, std::size_t m,
-                                  std::uint64_t* hashes) const noexcept {
+    RECKON_INLINE void look_ahead(const Batch& batch, std::size_t first, std::size_t m, std::uint64_t* hashes,
+                                  std::uint32_t* rows) const noexcept {
+        const void* begins[block];
         for (std::size_t k = 0; k < m; ++k) {
             hashes[k] = detail::hash_of_user(seed_, batch.user(first + k));
-            detail::prefetch_read(index_.place(hashes[k]));
+            begins[k] = index_.begin(hashes[k]);
+            detail::prefetch_read(begins[k]);
         }
         for (std::size_t k = 0; k < m; ++k) {
-            const std::uint32_t r = index_.candidate(hashes[k]);
-            if (r != no_history) detail::prefetch_write(rows_.head(r));
+            rows[k] = index_.candidate(begins[k], hashes[k]);
+            detail::prefetch_write(rows_.head(rows[k]));
         }
     }
 
@@ -309,10 +320,12 @@ class reservoir {
         admitted kept[block];
         std::size_t count = 0;
         for (std::size_t k = 0; k < m; ++k) {
-            if (!rows_.admit(rows[k], keys[k])) continue;
-            rows_.prefetch(rows[k], keys[k]);
-            kept[count++] = {keys[k], rows[k], static_cast<std::uint32_t>(k)};
+            // Without a branch that would be hard to predict.
+            const bool enters = rows_.admit(rows[k], keys[k]);
+            kept[count] = {keys[k], rows[k], static_cast<std::uint32_t>(k)};
+            count += enters ? 1 : 0;
         }
+        for (std::size_t a = 0; a < count; ++a) rows_.prefetch(kept[a].row, kept[a].key);
         for (std::size_t a = 0; a < count; ++a) {
             const std::size_t i = item(kept[a].k);
             rows_.template keep<Isa>(kept[a].row, kept[a].key, batch.feedback[i], batch.prediction(i));
@@ -323,12 +336,13 @@ class reservoir {
     void offer_block(const Batch& batch, std::size_t first, std::size_t m) {
         std::uint64_t hashes[block];
         std::uint32_t rows[block], items[block];
-        look_ahead(batch, first, m, hashes);
+        look_ahead(batch, first, m, hashes, rows);
         std::size_t good = 0;
         for (std::size_t k = 0; k < m; ++k) {
             const std::size_t i = first + k;
             if (!batch.usable(i)) continue;
-            rows[good] = find_or_add(batch.user(i), hashes[k]);
+            const std::uint64_t user = batch.user(i);
+            rows[good] = rows_.user(rows[k]) == user ? rows[k] : find_or_add(user, hashes[k]);
             items[good] = static_cast<std::uint32_t>(k);
             hashes[good++] = hashes[k];
         }
@@ -351,10 +365,15 @@ class reservoir {
             std::uint64_t hashes[block];
             for (std::size_t b = begin; b < begin + count; b += block) {
                 const std::size_t size = (std::min)(block, begin + count - b);
-                look_ahead(batch, first + b, size, hashes);
+                std::uint32_t* const found = rows.data() + b;
+                look_ahead(batch, first + b, size, hashes, found);
                 for (std::size_t k = 0; k < size; ++k) {
-                    const std::size_t i = first + b + k;
-                    rows[b + k] = batch.usable(i) ? find(batch.user(i), hashes[k]) : unusable;
+                    const std::uint64_t user = batch.user(first + b + k);
+                    if (!batch.usable(first + b + k)) {
+                        found[k] = unusable;
+                    } else if (rows_.user(found[k]) != user) {
+                        found[k] = find(user, hashes[k]);
+                    }
                 }
             }
         });
@@ -418,9 +437,9 @@ class reservoir {
                 }
                 if constexpr (Sampling::is_keyed) {
                     keys[s] = detail::element<key_type>(from.keys, r * stride + s);
-                    expects_bytes(
-                        s < held ? Sampling::is_legal(keys[s]) && (s == 0 || keys[s] > keys[s - 1]) : keys[s] == 0,
-                        "reservoir", "keys do not ascend");
+                    expects_bytes(s < held ? Sampling::is_legal(keys[s]) && (s == 0 || keys[s] > keys[s - 1])
+                                           : keys[s] == detail::no_key<key_type>,
+                                  "reservoir", "keys do not ascend");
                 }
             }
             const std::uint32_t row = add(user, detail::hash_of_user(seed_, user));

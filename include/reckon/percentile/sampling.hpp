@@ -1,17 +1,18 @@
 // Which events of a user a reservoir keeps.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 
 #include "reckon/core/bytes.hpp"
-#include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
+#include "reckon/core/lane.hpp"
 #include "reckon/core/math.hpp"
+#include "reckon/core/random.hpp"
 #include "reckon/core/simd.hpp"
-#include "reckon/core/sort.hpp"
 
 /// Sampling of a reservoir. Each event gets a key that is a function of (seed, user, event), and of its time for
 /// `decayed`; the hashed forms keep the events of the R smallest keys.
@@ -22,22 +23,20 @@ namespace reckon::sampling {
 /// What is kept depends on the set of events alone: not on their order, nor on how they were split over shards, nor on
 /// how often each was delivered. Of two values of one event the one with the smaller hash stays.
 ///
-/// Key       std::uint32_t, 4 bytes a slot: two events of a user share a key with probability 2^-32 and then count as
-///           one, which happens to about R H / 2^32 of the slots of a user with H events. std::uint64_t, 8 bytes a
-///           slot: never.
+/// Key       float, 4 bytes a slot: two events of a user share a key with probability 2^-31 and then count as one, which
+///           costs about R H / 2^31 of the slots of a user with H events. double, 8 bytes a slot: 2^-63.
 /// Source    Cohen and Kaplan 2007.
 template <class Key>
-    requires std::same_as<Key, std::uint32_t> || std::same_as<Key, std::uint64_t>
+    requires std::same_as<Key, float> || std::same_as<Key, double>
 struct smallest_key {
     static constexpr bool is_keyed = true;
     static constexpr bool is_timed = false;
     static constexpr std::uint32_t bytes_kind = four_letters(sizeof(Key) == 4 ? "RESB" : "RESW");
     using key_type = Key;
 
-    /// Leading bits of the hash; 0 is the key of an empty slot.
+    /// A positive normal number with uniform bits, from the leading bits of the hash.
     static RECKON_INLINE Key key_of(std::uint64_t hash) noexcept {
-        const Key key = static_cast<Key>(hash >> (64 - 8 * sizeof(Key)));
-        return key > 0 ? key : Key(1);
+        return std::bit_cast<Key>(static_cast<bits>(lowest + scale_bits(hash, infinite - lowest)));
     }
     template <class Isa>
     RECKON_INLINE void make_keys(const std::uint64_t* hashes, const double*, std::size_t n, Key* keys) const noexcept {
@@ -45,19 +44,26 @@ struct smallest_key {
     }
     /// Whether a stored key is that of the event with this hash.
     static RECKON_INLINE bool is_key_of(Key key, std::uint64_t hash) noexcept { return key == key_of(hash); }
-    static bool is_legal(Key key) noexcept { return key > 0; }
+    static bool is_legal(Key key) noexcept {
+        return simd::float_format<Key>::smallest_normal <= key && key < simd::float_format<Key>::infinity;
+    }
     double parameter() const noexcept { return 0.0; }
     static smallest_key from_parameter(double) noexcept { return {}; }
+
+  private:
+    using bits = typename simd::float_format<Key>::bits;
+    static constexpr bits lowest = std::bit_cast<bits>(simd::float_format<Key>::smallest_normal);
+    static constexpr bits infinite = std::bit_cast<bits>(simd::float_format<Key>::infinity);
 };
 
 /// The default of reservoir.
-using bottom_k = smallest_key<std::uint32_t>;
-/// bottom_k without collisions of keys.
-using bottom_k_wide = smallest_key<std::uint64_t>;
+using bottom_k = smallest_key<float>;
+/// bottom_k with keys that hardly ever collide.
+using bottom_k_wide = smallest_key<double>;
 
 /// A weighted sample without replacement that forgets: an event of age a has weight 2^(-a / half_life).
 ///
-///   keeps the R largest of   time * ln 2 / half_life - log(-log U),   U in (0, 1) from the hash
+///   keeps the R smallest keys   log(-log U) - time * ln 2 / half_life,   U in (0, 1) from the hash
 ///
 /// The sample does not depend on the moment at which it is looked at, since all weights fade alike. Order, split and
 /// repeated delivery do not matter, provided that an event always carries the same time. Exponents are never taken, so
@@ -72,7 +78,7 @@ struct decayed {
     static constexpr bool is_keyed = true;
     static constexpr bool is_timed = true;
     static constexpr std::uint32_t bytes_kind = four_letters("RESD");
-    using key_type = std::uint64_t;
+    using key_type = double;
 
     /// > 0, in the unit of the times: 14 for days, 1209600 for seconds.
     double half_life = 14.0;
@@ -81,8 +87,7 @@ struct decayed {
     double rate() const noexcept { return 0.69314718055994530942 / half_life; }
 
     template <class Isa>
-    void make_keys(const std::uint64_t* hashes, const double* times, std::size_t n,
-                   std::uint64_t* keys) const noexcept {
+    void make_keys(const std::uint64_t* hashes, const double* times, std::size_t n, double* keys) const noexcept {
         constexpr std::size_t block = 64;
         double log_wait[block];
         for (std::size_t first = 0; first < n; first += block) {
@@ -94,17 +99,16 @@ struct decayed {
             simd::transform<Isa>(log_wait, log_wait, count, 0.5,
                                  [](auto u) { return math::log(decltype(u)(0.0) - math::log(u)); });
             for (std::size_t i = 0; i < count; ++i) {
-                const double score = simd::mul_add(times[first + i], rate(), -log_wait[i]);
-                keys[first + i] = (~ordered_bits(score) & ~event_bits) | (hashes[first + i] & event_bits);
+                const double key = simd::mul_add(-times[first + i], rate(), log_wait[i]);
+                keys[first + i] = std::bit_cast<double>((std::bit_cast<std::uint64_t>(key) & ~event_bits) |
+                                                        (hashes[first + i] & event_bits));
             }
         }
     }
-    static RECKON_INLINE bool is_key_of(std::uint64_t key, std::uint64_t hash) noexcept {
-        return ((key ^ hash) & event_bits) == 0;
+    static RECKON_INLINE bool is_key_of(double key, std::uint64_t hash) noexcept {
+        return ((std::bit_cast<std::uint64_t>(key) ^ hash) & event_bits) == 0;
     }
-    static bool is_legal(std::uint64_t key) noexcept {
-        return std::isfinite(from_ordered_bits<double>(~key & ~event_bits));
-    }
+    static bool is_legal(double key) noexcept { return std::isfinite(key); }
     double parameter() const noexcept { return half_life; }
     static decayed from_parameter(double half_life) noexcept { return {half_life}; }
 

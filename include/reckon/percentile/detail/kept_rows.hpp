@@ -5,12 +5,12 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "reckon/core/config.hpp"
 #include "reckon/core/lane.hpp"
 #include "reckon/core/random.hpp"
+#include "reckon/core/simd.hpp"
 #include "reckon/percentile/detail/slab_column.hpp"
 #include "reckon/percentile/history.hpp"
 
@@ -75,47 +75,49 @@ class feedback_rows {
     slab_column<float> values_, predictions_;
 };
 
-// What a look through the keys of a full row finds.
+// Keys are floating-point numbers, so that packs compare them; an empty slot has the key -inf.
+template <class Key>
+inline constexpr Key no_key = -simd::float_format<Key>::infinity;
+
+// What a look through the keys of a row finds.
 template <class Key>
 struct key_places {
-    Key same = 0;       // 1 + place of the new key, 0 when it is not there
-    Key runner_up = 0;  // largest key but the largest
+    bool same = false;            // whether the new key is there
+    Key runner_up = no_key<Key>;  // largest key but `largest`
 };
-// Loops of fixed length, which compilers turn into vector code.
-template <class Isa, std::size_t Length, class Key>
-RECKON_INLINE void look_through(const Key* keys, std::size_t first, Key key, Key largest,
-                                key_places<Key>& found) noexcept {
-    Key same = 0, runner_up = 0;
-    for (std::size_t i = 0; i < Length; ++i) {
-        const Key k = keys[first + i];
-        const Key other = k == largest ? Key(0) : k;
-        same |= k == key ? static_cast<Key>(first + i + 1) : Key(0);
-        runner_up = other > runner_up ? other : runner_up;
-    }
-    found.same |= same;
-    found.runner_up = runner_up > found.runner_up ? runner_up : found.runner_up;
-}
 template <class Isa, class Key>
 RECKON_INLINE key_places<Key> look_through(const Key* keys, std::size_t count, Key key, Key largest) noexcept {
-    key_places<Key> found;
+    using pack = simd::pack<Key, Isa>;
+    static_assert(row_block % pack::lanes == 0);
+    const pack wanted(key), left_out(largest), none(no_key<Key>);
+    pack top = none, other_top = none;
+    auto same = none == wanted;
+    const auto visit = [&](std::size_t at, pack& most) {
+        const pack k = pack::load(keys + at);
+        same = same | (k == wanted);
+        most = maximum(most, select(k == left_out, none, k));
+    };
     std::size_t i = 0;
-    for (; i + 4 * row_block <= count; i += 4 * row_block) {
-        look_through<Isa, 4 * row_block>(keys, i, key, largest, found);
+    for (; i + pack::lanes < count; i += 2 * pack::lanes) {  // two chains hide the latency of maximum
+        visit(i, top);
+        visit(i + pack::lanes, other_top);
     }
-    for (; i < count; i += row_block) look_through<Isa, row_block>(keys, i, key, largest, found);
-    return found;
+    if (i < count) visit(i, top);
+    Key lanes[pack::lanes];
+    maximum(top, other_top).store(lanes);
+    return {any(same), *std::max_element(lanes, lanes + pack::lanes)};
 }
 // Place of a key that is there.
 template <class Isa, class Key>
 RECKON_INLINE std::size_t place_of(const Key* keys, Key key) noexcept {
-    for (std::size_t first = 0;; first += row_block) {
-        Key place = 0;
-        for (std::size_t i = 0; i < row_block; ++i) place |= keys[first + i] == key ? static_cast<Key>(i + 1) : Key(0);
-        if (place != 0) return first + static_cast<std::size_t>(place) - 1;
-    }
+    using pack = simd::pack<Key, Isa>;
+    std::size_t i = 0;
+    while (!any(pack::load(keys + i) == pack(key))) i += pack::lanes;
+    while (keys[i] != key) ++i;
+    return i;
 }
 
-// Rows that keep the smallest keys. Empty slots have key 0.
+// Rows that keep the smallest keys.
 template <class Sampling>
 class keyed_rows {
   public:
@@ -132,9 +134,9 @@ class keyed_rows {
         keys_.grow(rows);
     }
     void start(std::uint32_t row, std::uint64_t user) noexcept {
-        *heads_.row(row) = {user, 0, (std::numeric_limits<key_type>::max)(), 0};
+        *heads_.row(row) = {user, 0, -no_key<key_type>, 0};
         feedback_.start(row);
-        std::fill_n(keys_.row(row), feedback_.stride(), key_type(0));
+        std::fill_n(keys_.row(row), feedback_.stride(), no_key<key_type>);
     }
     RECKON_INLINE const void* head(std::uint32_t row) const noexcept { return heads_.row(row); }
     RECKON_INLINE std::uint64_t user(std::uint32_t row) const noexcept { return heads_.row(row)->user; }
@@ -168,10 +170,10 @@ class keyed_rows {
         key_type* const keys = keys_.row(row);
         const std::size_t place = h.next & ~full;
         const bool is_full = (h.next & full) != 0;
-        // No key is 0, so in a row that is not full the runner-up is the largest key.
-        const auto found = look_through<Isa>(keys, is_full ? capacity_ : place, key, is_full ? h.limit : key_type(0));
-        if (found.same != 0) {
-            settle(row, static_cast<std::size_t>(found.same) - 1, value, prediction);
+        // The limit is infinite before the row is full; then the runner-up is the largest key.
+        const auto found = look_through<Isa>(keys, is_full ? capacity_ : place, key, h.limit);
+        if (found.same) {
+            settle(row, place_of<Isa>(keys, key), value, prediction);
             return;
         }
         keys[place] = key;
@@ -246,7 +248,7 @@ class keyed_rows {
     }
 
     std::uint32_t capacity_;
-    slab_column<head_type> heads_;
+    slab_column<head_type, 1> heads_;
     feedback_rows feedback_;
     slab_column<key_type> keys_;
 };
@@ -276,7 +278,8 @@ class streamed_rows {
 
     RECKON_INLINE bool admit(std::uint32_t row, key_type& key) noexcept {
         const std::uint64_t before = heads_.row(row)->seen++;
-        key = before < capacity_ ? before : scale_bits(mix_bits(key + before * hash_step), before + 1);
+        const std::uint64_t drawn = scale_bits(mix_bits(key + before * hash_step), before + 1);
+        key = before < capacity_ ? before : drawn;
         return key < capacity_;
     }
     RECKON_INLINE void prefetch(std::uint32_t row, key_type place) const noexcept {
@@ -345,7 +348,7 @@ class streamed_rows {
     }
 
     std::uint32_t capacity_;
-    slab_column<head_type> heads_;
+    slab_column<head_type, 1> heads_;
     feedback_rows feedback_;
 };
 

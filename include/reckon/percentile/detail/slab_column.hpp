@@ -13,20 +13,14 @@
 
 namespace reckon::detail {
 
-// Rows of `width` elements, not initialised. A slab is a whole number of huge pages where some power of two of rows
+// Rows of `width` elements (Width of them unless that is 0), not initialised. A slab is a whole number of huge pages where some power of two of rows
 // makes that 2, 4 or 6 MiB, and at most 2 MiB otherwise. The first slab doubles up to its full size; the others are
 // whole from the start. So growing copies less than one slab, and at most a slab is unused (half of it in use before
 // the first is full).
-template <class T>
+template <class T, std::size_t Width = 0>
 class slab_column {
   public:
-    explicit slab_column(std::size_t width = 1) : width_(width) {
-        constexpr std::size_t huge_page = std::size_t{1} << 21;
-        const std::size_t bytes = width * sizeof(T);
-        const std::size_t low_bit = bytes & (~bytes + 1);
-        const std::size_t rows = bytes / low_bit <= 3 ? huge_page / low_bit : std::bit_floor(huge_page / bytes);
-        shift_ = static_cast<int>(std::bit_width((std::max)(rows, std::size_t{1}))) - 1;
-    }
+    explicit slab_column(std::size_t width = Width) : width_(width), shift_(shift_of(width)) {}
     slab_column(const slab_column& other) : width_(other.width_), shift_(other.shift_), held_(other.held_) {
         slabs_.reserve(other.slabs_.size());
         for (const scratch_array<T>& slab : other.slabs_) {
@@ -72,12 +66,22 @@ class slab_column {
     }
 
   private:
+    // Rows of a slab, as a power of two.
+    static constexpr int shift_of(std::size_t width) noexcept {
+        constexpr std::size_t huge_page = std::size_t{1} << 21;
+        const std::size_t bytes = width * sizeof(T);
+        const std::size_t low_bit = bytes & (~bytes + 1);
+        const std::size_t rows = bytes / low_bit <= 3 ? huge_page / low_bit : std::bit_floor(huge_page / bytes);
+        return static_cast<int>(std::bit_width((std::max)(rows, std::size_t{1}))) - 1;
+    }
     RECKON_INLINE T* at(std::size_t r) const noexcept {
-        return slabs_[r >> shift_].data() + (r & ((std::size_t{1} << shift_) - 1)) * width_;
+        const std::size_t width = Width > 0 ? Width : width_;
+        const int shift = Width > 0 ? shift_of(Width > 0 ? Width : 1) : shift_;
+        return slabs_[r >> shift].data() + (r & ((std::size_t{1} << shift) - 1)) * width;
     }
 
     std::size_t width_;
-    int shift_ = 0;
+    int shift_;
     std::size_t held_ = 0;  // rows there is room for
     std::vector<scratch_array<T>> slabs_;
 };
