@@ -59,7 +59,8 @@ struct offered_events {
 ///
 /// Sampling  which ones: sampling::bottom_k (default; a uniform sample that does not depend on order, split or repeated
 ///           delivery), bottom_k_wide, decayed (recent events first), algorithm_r (least memory).
-/// Throws    std::invalid_argument for a capacity outside 1 .. 2^20 or a half-life that is not positive and finite.
+/// Throws    std::invalid_argument for a capacity outside 1 .. 2^20 or a half-life outside
+///           [1e-300, 1e300].
 ///           offer, merge and read may throw std::bad_alloc; the state is then usable, and holds a part of the events.
 /// Cost      bytes a user with stride = R rounded up to a multiple of 16: algorithm_r 4 stride + 16 + index, bottom_k
 ///           8 stride + 24 + index, decayed and bottom_k_wide 12 stride + 32 + index, and 4 stride for predictions. The
@@ -123,7 +124,7 @@ class reservoir {
     }
 
     /// The union of both: of each user the events that one reservoir would have kept of all of them (algorithm_r: of
-    /// the same distribution). Numbers of events seen add.
+    /// the same distribution). Numbers of events seen add, up to 2^56.
     ///
     /// Throws    std::invalid_argument when capacity, seed, predictions or half-life differ.
     template <class Isa = isa::native>
@@ -220,8 +221,8 @@ class reservoir {
         expects(1 <= options.capacity && options.capacity <= detail::most_capacity, "reservoir",
                 "capacity must be in [1, 2^20], got ", options.capacity);
         if constexpr (Sampling::is_timed) {
-            expects(sampling.half_life > 0.0 && std::isfinite(sampling.half_life) && std::isfinite(sampling.rate()),
-                    "reservoir", "half-life must be positive and finite, got ", sampling.half_life);
+            expects(detail::is_half_life(sampling.half_life), "reservoir", "half-life must be in [1e-300, 1e300], got ",
+                    sampling.half_life);
         }
         return options;
     }
@@ -413,10 +414,11 @@ class reservoir {
 
     void load(const detail::reservoir_header& header, const detail::reservoir_columns& from) {
         const std::size_t stride = rows_.feedback().stride();
+        seen_.rejected = header.rejected;
+        if (header.rows == 0) return;
         std::vector<float> values(stride), predictions(options_.predictions ? stride : 0);
         std::vector<key_type> keys(Sampling::is_keyed ? stride : 0);
         rows_.grow(static_cast<std::size_t>(header.rows));
-        seen_.rejected = header.rejected;
         for (std::size_t r = 0; r < header.rows; ++r) {
             const auto user = detail::element<std::uint64_t>(from.users, r);
             const auto events = detail::element<std::uint64_t>(from.seen, r);
@@ -426,8 +428,7 @@ class reservoir {
             const std::uint64_t most = (std::min)(events, static_cast<std::uint64_t>(options_.capacity));
             expects_bytes(Sampling::is_keyed ? held <= most && (held > 0 || events == 0) : held == most, "reservoir",
                           held, " slots hold ", events, " events");
-            expects_bytes(events <= (std::numeric_limits<std::uint64_t>::max)() / 4 - seen_.accepted, "reservoir",
-                          "too many events were seen");
+            expects_bytes(events <= 2 * detail::most_seen, "reservoir", events, " events cannot have been seen");
             for (std::size_t s = 0; s < stride; ++s) {
                 values[s] = detail::element<float>(from.values, r * stride + s);
                 expect_filled(values[s], s < held);

@@ -80,7 +80,7 @@ struct decayed {
     static constexpr std::uint32_t bytes_kind = four_letters("RESD");
     using key_type = double;
 
-    /// > 0, in the unit of the times: 14 for days, 1209600 for seconds.
+    /// 1e-300 .. 1e300, in the unit of the times: 14 for days, 1209600 for seconds.
     double half_life = 14.0;
 
     /// `times` * rate() must be finite.

@@ -36,6 +36,12 @@ RECKON_INLINE std::uint64_t hash_of_event(std::uint64_t user_hash, std::uint64_t
     return mix_bits(user_hash + event * hash_step);
 }
 
+// Events that no stream has; sums stop there, so that forged numbers cannot wrap around.
+inline constexpr std::uint64_t most_seen = std::uint64_t{1} << 56;
+inline std::uint64_t sum_of_seen(std::uint64_t a, std::uint64_t b) noexcept {
+    return (std::min)(a + b, most_seen);
+}
+
 // Values and predictions of the rows; NaN where a slot is empty.
 class feedback_rows {
   public:
@@ -117,6 +123,15 @@ RECKON_INLINE std::size_t place_of(const Key* keys, Key key) noexcept {
     return i;
 }
 
+// Slot that holds the event of this hash, or no_history.
+template <class Sampling>
+std::uint32_t find_key(const typename Sampling::key_type* keys, std::uint32_t count, std::uint64_t hash) noexcept {
+    for (std::uint32_t s = 0; s < count; ++s) {
+        if (Sampling::is_key_of(keys[s], hash)) return s;
+    }
+    return no_history;
+}
+
 // Rows that keep the smallest keys.
 template <class Sampling>
 class keyed_rows {
@@ -190,7 +205,7 @@ class keyed_rows {
     template <class Isa>
     void merge_row(std::uint32_t row, std::uint64_t, const keyed_rows& other, std::uint32_t from) noexcept {
         const std::uint32_t held = other.count(from);
-        heads_.row(row)->seen += other.seen(from);
+        heads_.row(row)->seen = sum_of_seen(seen(row), other.seen(from));
         for (std::uint32_t s = 0; s < held; ++s) {
             keep<Isa>(row, other.keys(from)[s], other.feedback_.values(from)[s], other.feedback_.prediction(from, s));
         }
@@ -215,12 +230,7 @@ class keyed_rows {
         if (held == capacity_) h.limit = keys[held - 1];
     }
     std::uint32_t slot_of(std::uint32_t row, std::uint64_t hash) const noexcept {
-        const std::uint32_t held = count(row);
-        const key_type* const k = keys(row);
-        for (std::uint32_t s = 0; s < held; ++s) {
-            if (Sampling::is_key_of(k[s], hash)) return s;
-        }
-        return no_history;
+        return find_key<Sampling>(keys(row), count(row), hash);
     }
     std::size_t memory_bytes() const noexcept {
         return heads_.memory_bytes() + feedback_.memory_bytes() + keys_.memory_bytes();
@@ -320,7 +330,7 @@ class streamed_rows {
         choose(feedback_, row, held, taken);
         choose(other.feedback_, from, other_held, other_taken);
         for (std::size_t s = 0; s < values.size(); ++s) feedback_.put(row, s, values[s], predictions[s]);
-        heads_.row(row)->seen = mine + theirs;
+        heads_.row(row)->seen = sum_of_seen(mine, theirs);
     }
     // Slots as they stand: later events replace them by number.
     void order_of(std::uint32_t row, std::vector<std::uint32_t>& order) const {

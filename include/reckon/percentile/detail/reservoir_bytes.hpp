@@ -2,7 +2,6 @@
 #pragma once
 
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -25,6 +24,10 @@ struct reservoir_options {
 namespace detail {
 
 inline constexpr std::size_t most_capacity = std::size_t{1} << 20;
+
+inline bool is_half_life(double x) noexcept {
+    return 1e-300 <= x && x <= 1e300;
+}
 
 struct reservoir_header {
     reservoir_options options;
@@ -58,9 +61,9 @@ reservoir_header read_header(byte_reader& in) {
                   header.options.capacity, " is not legal");
     expects_bytes(flags <= 1, "reservoir", "flags ", flags, " are unknown");
     header.options.predictions = flags == 1;
-    expects_bytes(Sampling::is_timed ? header.parameter > 0.0 && std::isfinite(header.parameter)
-                                     : std::bit_cast<std::uint64_t>(header.parameter) == 0,
-                  "reservoir", "half-life ", header.parameter, " is not legal");
+    expects_bytes(
+        Sampling::is_timed ? is_half_life(header.parameter) : std::bit_cast<std::uint64_t>(header.parameter) == 0,
+        "reservoir", "half-life ", header.parameter, " is not legal");
     for (std::size_t at = 40; at < reservoir_header_size; at += 8) {
         expects_bytes(in.get<std::uint64_t>() == 0, "reservoir", "reserved field is not 0");
     }
