@@ -229,7 +229,7 @@ bool even_counts(const drawn& d, double users, double capacity) {
     const double spread = 5.0 * std::sqrt(2.0 * (n - 1.0));
     return statistic < n - 1.0 + spread && statistic > n - 1.0 - spread;
 }
-constexpr std::uint64_t drawing_users = 20000;
+constexpr std::uint64_t drawing_users = 8000;
 
 template <class S>
 void offer_range(reservoir<S>& r, std::uint64_t first, std::uint64_t end) {
@@ -366,7 +366,7 @@ TEST_CASE("reservoir: of two values of one event neither the first nor the large
 
 TEST_CASE_TEMPLATE("reservoir: threads give the same bits", S, sampling::bottom_k, sampling::decayed,
                    sampling::algorithm_r) {
-    auto in = random_events((std::size_t{1} << 20) + 5000, 3000, 500, 7);  // more than one chunk
+    auto in = random_events((std::size_t{1} << 16) + 5000, 800, 200, 7);  // more than one chunk
     for (std::size_t i = 0; i < in.size(); i += 97) in.feedback[i] = nan_value;
     reservoir<S> one({.capacity = 20, .predictions = true}, sampling_for_test<S>());
     const reservoir<S> empty = one;

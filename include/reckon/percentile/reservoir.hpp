@@ -59,18 +59,18 @@ struct offered_events {
 ///
 /// Sampling  which ones: sampling::bottom_k (default; a uniform sample that does not depend on order, split or repeated
 ///           delivery), bottom_k_wide, decayed (recent events first), algorithm_r (least memory).
-/// Throws    std::invalid_argument for a capacity outside 1 .. 2^20 or a half-life outside
-///           [1e-300, 1e300].
-///           offer, merge and read may throw std::bad_alloc; the state is then usable, and holds a part of the events.
-/// Cost      bytes a user with stride = R rounded up to a multiple of 16: algorithm_r 4 stride + 16 + index, bottom_k
-///           8 stride + 24 + index, decayed and bottom_k_wide 12 stride + 32 + index, and 4 stride for predictions. The
-///           index takes 5.7 to 7.2 bytes, so R = 64 under algorithm_r costs at most 4 * 64 + 24. Each of the two to
-///           four columns is rounded up to a slab of 1 to 6 MiB, a small one to a power of two of rows. Growth never
-///           moves more than one slab, nor more than 3584 entries of the index.
-///           An event costs a look into the index and one compare, and for those that are kept a pass over the R keys.
+/// Throws    std::invalid_argument for a capacity outside 1 .. 2^20 or a half-life outside [1e-300, 1e300]. offer, merge
+///           and read may throw std::bad_alloc; the state is then usable, and holds a part of the events.
+/// Cost      bytes a user, with stride = R rounded up to a multiple of 16: algorithm_r 4 stride + 16, bottom_k
+///           8 stride + 24, decayed and bottom_k_wide 12 stride + 32; 4 stride more for predictions, and 6.1 to 7.7 for
+///           the index. So R = 64 under algorithm_r costs at most 4 * 64 + 24. Each of the two to four columns is
+///           rounded up to whole slabs of 1 to 6 MiB (2 for R a power of two), a small one to a power of two of rows.
+///           Growth never moves more than one slab, nor more than 3580 entries of the index.
+///           An event costs a look into the index and one compare; one that is kept under a keyed form also a pass over
+///           the R keys of its row.
 /// Numerics  the same events are kept on every platform (decayed: up to the bits of a logarithm), with any number of
 ///           threads.
-/// Source    see sampling.hpp; keyed rows as in spec K1 of PEARL (2026).
+/// Source    see sampling.hpp; a reservoir per user as in PEARL (2026).
 template <class Sampling = sampling::bottom_k>
 class reservoir {
   public:
@@ -94,7 +94,7 @@ class reservoir {
     /// Throws    std::invalid_argument when lengths differ or a column is missing or too many, and for more than
     ///           2^32 - 2 users. Counts and skips events with a NaN in feedback, prediction or time, and infinite
     ///           times; infinite feedback is legal.
-    /// Cost      see above; on exec::host 16 bytes of scratch an event, for 2^20 events at most.
+    /// Cost      see above; on exec::host 8 bytes of scratch an event, for 65536 events at most.
     /// Numerics  the state is bit-equal for every policy and number of threads: new rows are numbered in order of
     ///           arrival and each row has one owner.
     template <exec::policy Policy, vector_like U, vector_like Y, class E, class P = none, class T = none,
@@ -215,7 +215,7 @@ class reservoir {
     // Events that are worked on together, so that memory is asked for before it is needed.
     static constexpr std::size_t block = 64;
     // Events whose owners are found together under exec::host.
-    static constexpr std::size_t chunk = std::size_t{1} << 20;
+    static constexpr std::size_t chunk = std::size_t{1} << 16;
 
     static const reservoir_options& checked(const reservoir_options& options, const Sampling& sampling) {
         expects(1 <= options.capacity && options.capacity <= detail::most_capacity, "reservoir",
