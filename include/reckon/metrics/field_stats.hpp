@@ -15,6 +15,7 @@
 #include "reckon/core/fading_clock.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/lane.hpp"
+#include "reckon/core/prefetch.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 
@@ -66,18 +67,6 @@ struct alignas(32) field_cell {
     }
     friend bool operator==(const field_cell&, const field_cell&) = default;
 };
-
-namespace detail {
-
-RECKON_INLINE void prefetch(const void* p) noexcept {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 1);
-#else
-    static_cast<void>(p);
-#endif
-}
-
-}  // namespace detail
 
 /// Shape and memory of a field_stats.
 struct field_stats_options {
@@ -350,7 +339,7 @@ RECKON_INLINE void scatter_rows(const prepared_rows& rows, const std::int32_t* i
     constexpr std::size_t ahead = 24;
     std::size_t i = 0;
     for (; i + ahead < rows.count; ++i) {
-        prefetch(table + at[i + ahead]);
+        detail::prefetch_write(table + at[i + ahead]);
         table[at[i]].add(rows.sums[i]);
     }
     for (; i < rows.count; ++i) table[at[i]].add(rows.sums[i]);

@@ -7,6 +7,7 @@
 #include "reckon/calibration/field_weights.hpp"
 #include "reckon/core/config.hpp"
 #include "reckon/core/math.hpp"
+#include "reckon/core/prefetch.hpp"
 #include "reckon/core/simd.hpp"
 
 namespace reckon::detail {
@@ -27,17 +28,6 @@ struct field_tables {
     double shift;              // of all rows
     correction_kind correction;
 };
-
-RECKON_INLINE void prefetch_read([[maybe_unused]] const void* p) noexcept {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 0);
-#endif
-}
-RECKON_INLINE void prefetch_write([[maybe_unused]] const void* p) noexcept {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 1);
-#endif
-}
 
 RECKON_INLINE std::uint32_t slot_of(std::int32_t id, std::uint32_t values) noexcept {
     // Negative ids become large, so one comparison finds all that are unseen.
