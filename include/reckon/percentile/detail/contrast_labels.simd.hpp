@@ -265,27 +265,24 @@ struct contrast_fold {
   private:
     static constexpr std::size_t block = 256;
 
-    // Calls body(i, end, history, its row) for each run i .. end - 1 of one user in a block of rows, in order; null
-    // without history. Histories further on are asked for meanwhile.
+    // Calls body(i, end, history, its row) for each run i .. end - 1 of one user in a block of rows, in order; an empty
+    // history and no_history where there is none. Histories further on are asked for meanwhile.
     template <class Rows, class Body>
-    void for_each_run(const Rows& rows, std::size_t first, std::size_t n, Body&& body) const {
+    RECKON_INLINE void for_each_run(const Rows& rows, std::size_t first, std::size_t n, Body&& body) const {
+        const auto& histories = *rows.histories;
         std::uint32_t at[block];
-        for (std::size_t i = 0; i < n; ++i) at[i] = rows.histories->find(rows.user(first + i));
+        for (std::size_t i = 0; i < n; ++i) at[i] = histories.find(rows.user(first + i));
         std::size_t asked = 0;
         for (std::size_t i = 0, end = 0; i < n; i = end) {
             for (end = i + 1; end < n && at[end] == at[i];) ++end;
-            if (at[i] == no_history) {
-                body(i, end, nullptr, no_history);
-                continue;
-            }
-            const history_row row = rows.histories->row(at[i]);
+            const history_row row = at[i] == no_history ? history_row{} : histories.row(at[i]);
             for (const std::size_t ahead = end + rows_ahead(row.capacity); asked < n && asked < ahead; ++asked) {
                 if (at[asked] == no_history || (asked > 0 && at[asked] == at[asked - 1])) continue;
-                const history_row next = rows.histories->row(at[asked]);
+                const history_row next = histories.row(at[asked]);
                 prefetch_row(next.values, next.capacity);
                 if (with_predictions) prefetch_row(next.predictions, next.capacity);
             }
-            body(i, end, &row, at[i]);
+            body(i, end, row, at[i]);
         }
     }
 
@@ -316,37 +313,43 @@ struct contrast_fold {
         for (std::size_t first = 0; first < rows.size(); first += block) {
             const std::size_t n = (std::min)(block, rows.size() - first);
             const float* const y = rows.feedback.data() + first;
-            for_each_run(rows, first, n, [&](std::size_t i, std::size_t end, const history_row* row, std::uint32_t r) {
-                const std::uint32_t held = row == nullptr ? 0 : row->count;
-                std::fill(filled + i, filled + end, held);
-                std::fill(pairs + i, pairs + end, held);
-                std::fill(won + i, won + end, 0u);
-                if (held == 0) return;
+            for_each_run(rows, first, n, [&](std::size_t i, std::size_t end, const history_row& row, std::uint32_t r) {
+                const std::uint32_t held = row.count;
                 const bool draws = options.contrasts != 0 && options.contrasts < held;
-                if (!draws) count_row<Side, Isa>(row->values, held, row->capacity, y + i, end - i, won + i);
+                for (std::size_t k = i; k < end; ++k) filled[k] = pairs[k] = held;
+                if (held == 0) {
+                    std::fill(won + i, won + end, 0u);
+                    return;
+                }
+                if (!draws && end == i + 1) {
+                    won[i] = count_row<Side, Isa>(row.values, held, row.capacity, y[i]);
+                } else if (!draws) {
+                    count_row<Side, Isa>(row.values, held, row.capacity, y + i, end - i, won + i);
+                }
                 if (!draws && rows.events.empty()) return;
                 for (; i < end; ++i) {
                     if (draws) {
-                        const contrast_pool pool = pool_of(rows, first + i, *row, r, spare);
+                        const contrast_pool pool = pool_of(rows, first + i, row, r, spare);
                         won[i] = count_row<Side, Isa>(pool.values, pool.count, pool.readable, y[i]);
                         pairs[i] = static_cast<std::uint32_t>(pool.count);
                         continue;
                     }
                     const std::uint32_t own = own_slot(rows, first + i, r);
                     if (own == no_history) continue;
-                    won[i] -= count_row<Side, isa::scalar>(row->values + own, 1, 1, y[i]);
+                    won[i] -= count_row<Side, isa::scalar>(row.values + own, 1, 1, y[i]);
                     pairs[i] = held - 1;
                 }
             });
-            // Counts below 2^24 are exact as floats, so that there is one rounding.
+            // Counts below 2^24 are exact as floats, so that there is one rounding. Simple loops become vector code.
             float label[block];
-            std::uint64_t known = 0;
+            std::uint32_t known = 0;
             for (std::size_t i = 0; i < n; ++i) {
-                const float total = static_cast<float>(static_cast<std::int32_t>(pairs[i]) * halves);
-                const float share = static_cast<float>(static_cast<std::int32_t>(won[i])) / total;
-                label[i] = y[i] == y[i] ? (total > 0.0f ? share : 0.5f) : nan;
-                known += y[i] == y[i] ? 1u : 0u;
+                const std::int32_t total = static_cast<std::int32_t>(pairs[i]) * halves;
+                const float share = static_cast<float>(static_cast<std::int32_t>(won[i])) / static_cast<float>(total);
+                const float usable = total > 0 ? share : 0.5f;
+                label[i] = y[i] == y[i] ? usable : nan;
             }
+            for (std::size_t i = 0; i < n; ++i) known += y[i] == y[i] ? 1u : 0u;
             seen.merge(counts{known, n - known});
             if (!rows.out.cbar.empty()) std::copy(label, label + n, rows.out.cbar.data() + first);
             if (!rows.out.filled.empty()) std::copy(filled, filled + n, rows.out.filled.data() + first);
@@ -383,14 +386,14 @@ struct contrast_fold {
         const contrast_outputs& out = rows.out;
         for (std::size_t first = 0; first < rows.size(); first += block) {
             const std::size_t n = (std::min)(block, rows.size() - first);
-            for_each_run(rows, first, n, [&](std::size_t i, std::size_t end, const history_row* row, std::uint32_t r) {
-                if (weighs && row != nullptr) numbers.scale = pack(history_scale(*row));
+            for_each_run(rows, first, n, [&](std::size_t i, std::size_t end, const history_row& row, std::uint32_t r) {
+                if (weighs) numbers.scale = pack(history_scale(row));
                 for (; i < end; ++i) {
                     const std::size_t at = first + i;
                     const float y = rows.feedback[at];
                     const bool known = y == y;
                     contrast_pool pool;
-                    if (row != nullptr) pool = pool_of(rows, at, *row, r, spare);
+                    if (row.count > 0) pool = pool_of(rows, at, row, r, spare);
                     if (!with_predictions) pool.predictions = nullptr;
                     const float v = with_predictions ? rows.predictions[at] : 0.0f;
                     const auto sums = contrast_pairs<Mode, Isa>(pool, y, v, options.weight, numbers);
@@ -403,7 +406,7 @@ struct contrast_fold {
                     if (!out.neff.empty()) out.neff[at] = known ? static_cast<std::uint32_t>(pool.count) : 0;
                     if (!out.wins.empty()) out.wins[at] = mean(sums.wins, 0.0f);
                     if (!out.losses.empty()) out.losses[at] = mean(sums.losses, 0.0f);
-                    if (!out.filled.empty()) out.filled[at] = row == nullptr ? 0 : row->count;
+                    if (!out.filled.empty()) out.filled[at] = row.count;
                 }
             });
         }

@@ -1,6 +1,7 @@
 // How many values of a row lie below a number: compared one by one, several in a register.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -25,21 +26,24 @@ RECKON_INLINE void count_pack(simd::lane_counts<float, Isa>& counts, simd::pack<
 template <row_side Side, class Isa>
 RECKON_INLINE std::uint32_t count_row(const float* values, std::size_t count, std::size_t readable, float y) noexcept {
     using pack = simd::pack<float, Isa>;
+    constexpr std::size_t lanes = pack::lanes;
     const pack number(y);
     simd::lane_counts<float, Isa> even, odd;
+    const std::size_t whole = (std::min)((count + lanes - 1) / lanes, readable / lanes) * lanes;
     std::size_t i = 0;
-    for (; i + 2 * pack::lanes <= readable && i < count; i += 2 * pack::lanes) {
+    for (; i + 2 * lanes <= whole; i += 2 * lanes) {
         count_pack<Side, Isa>(even, pack::load(values + i), number);
-        count_pack<Side, Isa>(odd, pack::load(values + i + pack::lanes), number);
+        count_pack<Side, Isa>(odd, pack::load(values + i + lanes), number);
     }
-    for (; i + pack::lanes <= readable && i < count; i += pack::lanes) {
+    if (i < whole) {
         count_pack<Side, Isa>(even, pack::load(values + i), number);
+        i += lanes;
     }
     if (i < count) {
         constexpr float nan = std::numeric_limits<float>::quiet_NaN();
         count_pack<Side, Isa>(odd, pack::load_padded(values + i, count - i, nan), number);
     }
-    return reduce_add(even) + reduce_add(odd);
+    return reduce_add(even + odd);
 }
 
 // For numbers of one row: lanes over the numbers, so that nothing is left to add up across lanes.
@@ -47,10 +51,18 @@ template <row_side Side, class Isa, std::size_t Packs>
 RECKON_INLINE void count_columns(const float* values, std::size_t count, const simd::pack<float, Isa>* numbers,
                                  simd::lane_counts<float, Isa>* found) noexcept {
     simd::lane_counts<float, Isa> counts[Packs];
-    for (std::size_t i = 0; i < count; ++i) {
+    const auto compare = [&](std::size_t i) {
         const simd::pack<float, Isa> value(values[i]);
         for (std::size_t k = 0; k < Packs; ++k) count_pack<Side, Isa>(counts[k], value, numbers[k]);
+    };
+    const std::size_t fours = count / 4 * 4;
+    for (std::size_t i = 0; i < fours; i += 4) {
+        compare(i);
+        compare(i + 1);
+        compare(i + 2);
+        compare(i + 3);
     }
+    for (std::size_t i = fours; i < count; ++i) compare(i);
     for (std::size_t k = 0; k < Packs; ++k) found[k] = counts[k];
 }
 
@@ -94,10 +106,9 @@ RECKON_INLINE void prefetch_row(const float* values, std::size_t count) noexcept
     for (std::size_t i = 0; i < end; i += line) prefetch_read(values + i);
 }
 
-// How many rows ahead: about this many cache lines are on their way at a time.
+// How many rows ahead: about 50 cache lines are on their way at a time.
 RECKON_INLINE std::size_t rows_ahead(std::size_t floats_a_row) noexcept {
-    const std::size_t lines = floats_a_row / 16 + 1;
-    return lines >= 32 ? 2 : 64 / lines;
+    return floats_a_row <= 64 ? 12 : floats_a_row <= 128 ? 6 : 3;
 }
 
 }  // namespace reckon::detail

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "reckon/core/config.hpp"
 #include "reckon/core/simd.hpp"
@@ -80,14 +81,28 @@ RECKON_INLINE std::size_t rank_in_row(const float* row, const row_levels& levels
 template <row_side Side, std::size_t Width, class Isa>
 RECKON_INLINE void search_nodes(const float* row, const row_levels& levels, const float* y, std::size_t n,
                                 std::uint32_t* found) noexcept {
-    using pack = simd::pack<float, Isa>;
-    for (std::size_t i = 0; i < n; ++i) {
-        const pack number(y[i]);
-        std::size_t rank = 0;
-        if constexpr (Side != row_side::up_to) rank += rank_in_row<false, Width, Isa>(row, levels, number);
-        if constexpr (Side != row_side::below) rank += rank_in_row<true, Width, Isa>(row, levels, number);
-        found[i] = static_cast<std::uint32_t>(rank);
+    const auto search = [&](auto&& rank) {
+        for (std::size_t i = 0; i < n; ++i) {
+            const simd::pack<float, Isa> number(y[i]);
+            std::size_t sum = 0;
+            if constexpr (Side != row_side::up_to) sum += rank(std::false_type{}, number);
+            if constexpr (Side != row_side::below) sum += rank(std::true_type{}, number);
+            found[i] = static_cast<std::uint32_t>(sum);
+        }
+    };
+    if (levels.depth != 2) {
+        search([&](auto up_to, auto number) {
+            return rank_in_row<decltype(up_to)::value, Width, Isa>(row, levels, number);
+        });
+        return;
     }
+    // The common depth, with the top in registers.
+    const float* const leaves = row + levels.at[1];
+    search([&](auto up_to, auto number) {
+        constexpr bool UpTo = decltype(up_to)::value;
+        const std::size_t first = Width * rank_in_node<UpTo, Width, Isa>(row, number);
+        return first + rank_in_node<UpTo, Width, Isa>(leaves + first, number);
+    });
 }
 template <row_side Side, class Isa>
 void search_row(const float* row, const row_levels& levels, const float* y, std::size_t n,
