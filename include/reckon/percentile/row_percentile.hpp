@@ -290,7 +290,7 @@ void row_percentiles(const Policy& where, const H& histories, const U& users, co
 /// Shapes    rows [V] of unsigned integers below histories.size(); the rest as above.
 /// Throws    std::invalid_argument when lengths differ, the offsets do not ascend from 0 to N, or a row does not exist.
 /// Cost      two nodes of 8 for up to 64 values, two of 16 for up to 256, a node more for every factor of 16; mid
-///           searches twice. Rows are asked for ahead of their use.
+///           searches twice where the query equals a value. Rows are asked for ahead of their use.
 template <exec::policy Policy, vector_like U, vector_like Q, vector_like Offsets, class O, class Isa = isa::native>
 void row_percentiles(const Policy& where, const sorted_histories& histories, const U& rows, const Q& queries,
                      const Offsets& offsets, O&& percentiles, percentile_side side = percentile_side::mid) {

@@ -1,5 +1,5 @@
 // Sorted rows with the last values of blocks on top, and of blocks of those: a search reads one node of 8 or 16 values a
-// level and compares it in one go, without a branch on data.
+// level and compares it in one go, without a branch on data but for ties.
 #pragma once
 
 #include <algorithm>
@@ -81,12 +81,19 @@ RECKON_INLINE std::size_t rank_in_row(const float* row, const row_levels& levels
 template <row_side Side, std::size_t Width, class Isa>
 RECKON_INLINE void search_nodes(const float* row, const row_levels& levels, const float* y, std::size_t n,
                                 std::uint32_t* found) noexcept {
+    const float* const leaves = row + levels.at[levels.depth - 1];
     const auto search = [&](auto&& rank) {
         for (std::size_t i = 0; i < n; ++i) {
             const simd::pack<float, Isa> number(y[i]);
             std::size_t sum = 0;
-            if constexpr (Side != row_side::up_to) sum += rank(std::false_type{}, number);
-            if constexpr (Side != row_side::below) sum += rank(std::true_type{}, number);
+            if constexpr (Side == row_side::both) {
+                const std::size_t below = rank(std::false_type{}, number);
+                sum = 2 * below;
+                // Behind the last value lies something else, where a chance hit costs a search and nothing more.
+                if (leaves[below] == y[i]) sum = below + rank(std::true_type{}, number);
+            } else {
+                sum = rank(std::bool_constant<Side == row_side::up_to>{}, number);
+            }
             found[i] = static_cast<std::uint32_t>(sum);
         }
     };
@@ -97,7 +104,6 @@ RECKON_INLINE void search_nodes(const float* row, const row_levels& levels, cons
         return;
     }
     // The common depth, with the top in registers.
-    const float* const leaves = row + levels.at[1];
     search([&](auto up_to, auto number) {
         constexpr bool UpTo = decltype(up_to)::value;
         const std::size_t first = Width * rank_in_node<UpTo, Width, Isa>(row, number);
