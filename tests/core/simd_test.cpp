@@ -146,6 +146,32 @@ TEST_CASE("simd: any sees a single lane") {
     });
 }
 
+TEST_CASE("simd: lane_bits and lane_counts see every lane by itself") {
+    for_each_pack([](auto example) {
+        using P = decltype(example);
+        using T = typename P::value_type;
+        using counts = simd::lane_counts<T, typename P::isa_type>;
+        INFO(isa::name(typename P::isa_type{}) << " " << sizeof(T));
+        counts sum;
+        std::array<typename counts::bits, P::lanes> want{}, got{};
+        for (std::uint32_t pattern = 0; pattern < 1u << (P::lanes < 9 ? P::lanes : 9); ++pattern) {
+            std::array<T, P::lanes> a{};
+            for (std::size_t k = 0; k < P::lanes; ++k) a[k] = T((pattern >> k) & 1u);
+            const auto mask = P(T(0)) < P::load(a.data());
+            CHECK(lane_bits(mask) == pattern);
+            sum.add(mask);
+            for (std::size_t k = 0; k < P::lanes; ++k) want[k] += (pattern >> k) & 1u;
+        }
+        (sum + sum).store(got.data());
+        typename counts::bits total = 0;
+        for (std::size_t k = 0; k < P::lanes; ++k) {
+            CHECK(got[k] == 2 * want[k]);
+            total += want[k];
+        }
+        CHECK(reduce_add(sum) == total);
+    });
+}
+
 TEST_CASE("simd: mul_add is within one rounding of the exact value") {
     for_each_pack([](auto example) {
         using P = decltype(example);

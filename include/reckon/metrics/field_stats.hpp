@@ -15,6 +15,7 @@
 #include "reckon/core/fading_clock.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/lane.hpp"
+#include "reckon/core/prefetch.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 
