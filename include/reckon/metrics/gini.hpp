@@ -109,7 +109,7 @@ list_mean normalized_gini(const Policy& where, const P& scores, const Y& labels,
                           const list_options& options = {}, L&& per_list = {}) {
     using metric = detail::gini_metric<Isa, typename decltype(input(scores))::value_type,
                                        typename decltype(input(labels))::value_type>;
-    return detail::mean_over_lists<Isa>("normalized_gini", where, scores, labels, offsets, options, per_list, metric());
+    return detail::fold_lists<Isa>("normalized_gini", where, scores, labels, offsets, options, per_list, metric());
 }
 
 }  // namespace reckon

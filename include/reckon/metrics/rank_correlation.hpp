@@ -141,7 +141,7 @@ list_mean kendall_tau_b(const Policy& where, const P& scores, const Y& labels, c
                         const list_options& options = {}, L&& per_list = {}) {
     using metric = detail::kendall_metric<Isa, typename decltype(input(scores))::value_type,
                                           typename decltype(input(labels))::value_type>;
-    return detail::mean_over_lists<Isa>("kendall_tau_b", where, scores, labels, offsets, options, per_list, metric());
+    return detail::fold_lists<Isa>("kendall_tau_b", where, scores, labels, offsets, options, per_list, metric());
 }
 
 /// Spearman's rank correlation: Pearson's of the midranks.
@@ -175,7 +175,7 @@ list_mean spearman(const Policy& where, const P& scores, const Y& labels, const 
                    const list_options& options = {}, L&& per_list = {}) {
     using metric = detail::spearman_metric<Isa, typename decltype(input(scores))::value_type,
                                            typename decltype(input(labels))::value_type>;
-    return detail::mean_over_lists<Isa>("spearman", where, scores, labels, offsets, options, per_list, metric());
+    return detail::fold_lists<Isa>("spearman", where, scores, labels, offsets, options, per_list, metric());
 }
 
 }  // namespace reckon

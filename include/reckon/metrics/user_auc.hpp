@@ -176,8 +176,8 @@ list_mean uauc(const Policy& where, const P& scores, const Y& labels, const Offs
                const list_options& options = {}, L&& per_list = {}) {
     using metric = detail::user_auc_metric<Isa, typename decltype(input(scores))::value_type,
                                            typename decltype(input(labels))::value_type>;
-    return detail::mean_over_lists<Isa>("uauc", where, scores, labels, offsets, options, per_list,
-                                        metric(true, list_weight::rows));
+    return detail::fold_lists<Isa>("uauc", where, scores, labels, offsets, options, per_list,
+                                   metric(true, list_weight::rows));
 }
 
 /// The same mean with each list weighted, by its rows unless options say otherwise.
@@ -194,8 +194,8 @@ list_mean gauc(const Policy& where, const P& scores, const Y& labels, const Offs
                const gauc_options& options = {}, L&& per_list = {}) {
     using metric = detail::user_auc_metric<Isa, typename decltype(input(scores))::value_type,
                                            typename decltype(input(labels))::value_type>;
-    return detail::mean_over_lists<Isa>("gauc", where, scores, labels, offsets, {options.min_rows}, per_list,
-                                        metric(false, options.weight));
+    return detail::fold_lists<Isa>("gauc", where, scores, labels, offsets, {options.min_rows}, per_list,
+                                   metric(false, options.weight));
 }
 
 struct xauc_options {

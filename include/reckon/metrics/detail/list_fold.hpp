@@ -73,12 +73,16 @@ struct list_fold {
 
 /// Checks the shapes and folds.
 template <class Isa, class Policy, class P, class Y, class Offsets, class L, class Metric>
-list_mean mean_over_lists(const char* kernel, const Policy& where, const P& scores, const Y& labels,
+list_mean fold_lists(const char* kernel, const Policy& where, const P& scores, const Y& labels,
                           const Offsets& offsets, const list_options& options, L&& per_list, const Metric& metric) {
     const auto s = input(scores);
     const auto y = input(labels);
     expects(s.size() == y.size(), kernel, s.size(), " scores but ", y.size(), " labels");
     const auto lists = make_segments(kernel, offsets, s.size());
+    for (std::size_t u = 0; u < lists.size() && s.size() >= (std::uint64_t{1} << 32); ++u) {
+        expects(lists.count(u) < (std::uint64_t{1} << 32), kernel, "a list of ", lists.count(u),
+                " rows, fewer than 2^32 are possible");
+    }
     const auto out = [&] {
         if constexpr (std::is_same_v<std::remove_cvref_t<L>, none>) {
             return vector_view<double>();
