@@ -72,10 +72,11 @@ class ndcg_list {
 
     double operator()(std::size_t first, std::size_t n) {
         const std::size_t depth = options_.k == 0 ? n : (std::min)(options_.k, n);
+        rows_.collect(scores_ + first, n, depth);
         const double ideal = ideal_dcg(labels_ + first, n, depth);
         if (ideal == 0.0) return empty_value(options_.empty);
         if (!(ideal <= (std::numeric_limits<double>::max)())) return std::numeric_limits<double>::quiet_NaN();
-        rows_.rank(scores_ + first, n, depth);
+        rows_.order();
         const std::size_t held = rows_.size(), shown = (std::min)(depth, held);
         if (placed_.size() < held + wide::lanes) placed_.resize(held + wide::lanes);
         double* const placed = placed_.data();
