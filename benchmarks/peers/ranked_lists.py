@@ -13,7 +13,7 @@ import numpy as np
 import calibration
 from calibration import F32, labels, peer, probabilities, task
 
-calibration.PACKAGES["pytrec_eval"] = "pytrec-eval-terrier"
+calibration.PACKAGES["pytrec_eval"] = "pytrec_eval-terrier"
 LENGTH, CUT = 100, 10
 
 calibration.PEERS.clear()

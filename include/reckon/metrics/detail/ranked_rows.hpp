@@ -21,7 +21,8 @@ namespace reckon::detail {
 template <class T, class Isa>
 class ranked_rows {
   public:
-    // Finds every row whose score is at least the k-th best, best first, equal ones in the order of rows.
+    // Finds every row whose score is at least the k-th best, best first, equal ones in the order of rows. A few more
+    // rows may follow.
     void rank(const T* scores, std::size_t n, std::size_t k) {
         collect(scores, n, k);
         order();
@@ -79,12 +80,12 @@ class ranked_rows {
     // At most the k-th best score. Rows are dealt out to 3/2 k groups or a few more; the k-th best of the groups' maxima
     // is below k rows, and hardly more rows are above it.
     T lower_bound(const T* scores, std::size_t n, std::size_t k) {
-        constexpr T none = -std::numeric_limits<T>::infinity();
-        if (k > most_bounded) return k <= n / 4 ? select_bound(scores, n, k) : none;
+        constexpr T lowest = -std::numeric_limits<T>::infinity();
+        if (k > most_bounded) return k <= n / 4 ? select_bound(scores, n, k) : lowest;
         const std::size_t registers = (k * 3 / 2 + pack::lanes - 1) / pack::lanes, groups = registers * pack::lanes;
-        if (n < 2 * groups) return none;
+        if (n < 2 * groups) return lowest;
         pack best[most_maxima];
-        for (std::size_t r = 0; r < registers; ++r) best[r] = pack(none);
+        for (std::size_t r = 0; r < registers; ++r) best[r] = pack(lowest);
         // maximum returns its second operand for NaN.
         std::size_t i = 0;
         for (; i + groups <= n; i += groups) {
@@ -94,7 +95,7 @@ class ranked_rows {
         }
         for (std::size_t r = 0; i < n; i += pack::lanes, ++r) {
             const pack rest =
-                i + pack::lanes <= n ? pack::load(scores + i) : pack::load_padded(scores + i, n - i, none);
+                i + pack::lanes <= n ? pack::load(scores + i) : pack::load_padded(scores + i, n - i, lowest);
             best[r] = maximum(rest, best[r]);
         }
         T maxima[most_maxima * pack::lanes];
