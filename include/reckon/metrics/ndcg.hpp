@@ -41,10 +41,10 @@ struct ndcg_options {
 namespace detail {
 
 // Ranks from 0 and their discounts; behind the last one discounts of 0 fill a register.
-struct rank_table {
+struct discount_table {
     std::vector<double> ranks, discounts;
 
-    explicit rank_table(std::size_t n) : ranks(n + room), discounts(n + room) {
+    explicit discount_table(std::size_t n) : ranks(n + room), discounts(n + room) {
         for (std::size_t r = 0; r < ranks.size(); ++r) {
             ranks[r] = static_cast<double>(r);
             discounts[r] = r < n ? 1.0 / std::log2(static_cast<double>(r) + 2.0) : 0.0;
@@ -58,7 +58,7 @@ struct rank_table {
 template <class T, class Y, class Isa>
 class ndcg_list {
   public:
-    ndcg_list(const T* scores, const Y* labels, const ndcg_options& options, const rank_table& table)
+    ndcg_list(const T* scores, const Y* labels, const ndcg_options& options, const discount_table& table)
         : scores_(scores),
           labels_(labels),
           options_(options),
@@ -72,10 +72,11 @@ class ndcg_list {
 
     double operator()(std::size_t first, std::size_t n) {
         const std::size_t depth = options_.k == 0 ? n : (std::min)(options_.k, n);
+        rows_.collect(scores_ + first, n, depth);
         const double ideal = ideal_dcg(labels_ + first, n, depth);
         if (ideal == 0.0) return empty_value(options_.empty);
         if (!(ideal <= (std::numeric_limits<double>::max)())) return std::numeric_limits<double>::quiet_NaN();
-        rows_.rank(scores_ + first, n, depth);
+        rows_.order();
         const std::size_t held = rows_.size(), shown = (std::min)(depth, held);
         if (placed_.size() < held + wide::lanes) placed_.resize(held + wide::lanes);
         double* const placed = placed_.data();
@@ -101,7 +102,7 @@ class ndcg_list {
     using wide = simd::pack<double, Isa>;
 
     double gain_of(Y label) const noexcept {
-        if constexpr (std::is_integral_v<Y> && std::is_unsigned_v<Y>) {
+        if constexpr (std::is_unsigned_v<Y> && !std::is_same_v<Y, bool>) {
             if (label < gains_.size()) return gains_[label];
         }
         const double y = static_cast<double>(label);
@@ -239,9 +240,9 @@ class ndcg_list {
 /// Throws    std::invalid_argument on shapes and offsets. A row with a NaN score stands on no rank, but its label counts
 ///           in the ideal order; a NaN or negative label has no gain; infinite scores have their place. A list whose
 ///           gains add up to infinity has no value.
-/// Cost      for k <= 64: two passes over the scores in lanes, a pass over the labels for each grade, and a few hundred
-///           comparisons of the 1.5 k rows or so that come near rank k. Larger k: a selection or a sort. Scratch for one
-///           list a part.
+/// Cost      for k <= 64: two passes over the scores in lanes, one over the labels for each grade, and the 1.5 k rows or
+///           so that come near rank k are compared with each other in lanes. Larger k: a selection or a sort; grades
+///           that are no integers up to 8 are sorted as well. Scratch for one list a part.
 /// Numerics  sums in double, mean gains and discounts within roundings. A list in ideal order gives exactly 1.
 /// Source    Jarvelin and Kekalainen 2002; exponential gain Burges et al. 2005; ties McSherry and Najork 2008.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class L = none,
@@ -252,7 +253,7 @@ mean_value ndcg(const Policy& where, const P& scores, const Y& labels, const Off
     const auto rows = detail::make_scored_lists("ndcg", scores, labels, offsets);
     using batch = std::remove_const_t<decltype(rows)>;
     const std::size_t longest = rows.longest();
-    const detail::rank_table table(options.k == 0 ? longest : (std::min)(options.k, longest));
+    const detail::discount_table table(options.k == 0 ? longest : (std::min)(options.k, longest));
     return detail::mean_over_lists<Isa>("ndcg", where, rows.lists, per_list, [&] {
         return detail::ndcg_list<typename batch::score_type, typename batch::label_type, Isa>(
             rows.scores.data(), rows.labels.data(), options, table);

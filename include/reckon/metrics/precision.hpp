@@ -31,10 +31,9 @@ struct precision_options {
 /// Writes    per_list: the value of each list, NaN where it has none.
 /// Returns   mean_value{sum, number} over the lists that have a value; merges over shards.
 /// Throws    std::invalid_argument on shapes and offsets, and when the threshold is negative or NaN. A row with a NaN
-///           score stands on no rank, a NaN label is not relevant,
-///           infinite scores have their place.
-/// Cost      for k <= 64: two passes over the scores in lanes, one over the labels, and a few hundred comparisons of the
-///           1.5 k rows or so that come near rank k. Larger k: a selection and a sort.
+///           score stands on no rank, a NaN label is not relevant, infinite scores have their place.
+/// Cost      for k <= 64: two passes over the scores in lanes, one over the labels, and the 1.5 k rows or so that come near
+///           rank k are compared with each other in lanes. Larger k: a selection and a sort.
 /// Numerics  counts are exact, the value has two or three roundings.
 /// Source    ties McSherry and Najork 2008.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class L = none,

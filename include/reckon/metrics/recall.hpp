@@ -32,8 +32,8 @@ struct recall_options {
 /// Throws    std::invalid_argument on shapes and offsets, and when the threshold is negative or NaN. A row with a NaN
 ///           score stands on no rank but counts in the denominator when it is relevant; a NaN label is not relevant;
 ///           infinite scores have their place.
-/// Cost      for k <= 64: two passes over the scores in lanes, one over the labels, and a few hundred comparisons of the
-///           1.5 k rows or so that come near rank k. Larger k: a selection and a sort.
+/// Cost      for k <= 64: two passes over the scores in lanes, one over the labels, and the 1.5 k rows or so that come near
+///           rank k are compared with each other in lanes. Larger k: a selection and a sort.
 /// Numerics  counts are exact, the value has two or three roundings.
 /// Source    ties McSherry and Najork 2008.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class L = none,

@@ -1,7 +1,6 @@
 // The best relevant row of a list and the rows that tie with it: what reciprocal rank and hit rate are made of.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <vector>

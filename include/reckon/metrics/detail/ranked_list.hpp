@@ -88,21 +88,22 @@ mean_value mean_over_lists(const char* kernel, const Policy& where, const Lists&
 }
 
 // Smallest and largest lane, without branches.
-template <class T, class Isa>
-RECKON_INLINE T lowest_lane(simd::pack<T, Isa> a) noexcept {
+template <class T, class Isa, class Better>
+RECKON_INLINE T best_lane(simd::pack<T, Isa> a, Better better) noexcept {
     T lanes[simd::pack<T, Isa>::lanes];
     a.store(lanes);
-    T least = lanes[0];
-    for (const T lane : lanes) least = simd::minimum(lane, least);
-    return least;
+    for (std::size_t half = simd::pack<T, Isa>::lanes / 2; half > 0; half /= 2) {
+        for (std::size_t l = 0; l < half; ++l) lanes[l] = better(lanes[l], lanes[l + half]);
+    }
+    return lanes[0];
+}
+template <class T, class Isa>
+RECKON_INLINE T lowest_lane(simd::pack<T, Isa> a) noexcept {
+    return best_lane(a, [](T x, T y) { return simd::minimum(x, y); });
 }
 template <class T, class Isa>
 RECKON_INLINE T highest_lane(simd::pack<T, Isa> a) noexcept {
-    T lanes[simd::pack<T, Isa>::lanes];
-    a.store(lanes);
-    T most = lanes[0];
-    for (const T lane : lanes) most = simd::maximum(lane, most);
-    return most;
+    return best_lane(a, [](T x, T y) { return simd::maximum(x, y); });
 }
 
 // Which labels are relevant: those above a threshold >= 0, compared in the type of the labels, exactly. NaN is not.

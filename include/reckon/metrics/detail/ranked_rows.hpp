@@ -21,8 +21,14 @@ namespace reckon::detail {
 template <class T, class Isa>
 class ranked_rows {
   public:
-    // Finds every row whose score is at least the k-th best, best first, equal ones in the order of rows.
+    // Finds every row whose score is at least the k-th best, best first, equal ones in the order of rows. A few more
+    // rows may follow.
     void rank(const T* scores, std::size_t n, std::size_t k) {
+        collect(scores, n, k);
+        order();
+    }
+    // The two steps of rank(), for callers who have something else to do while the first one's writes arrive.
+    void collect(const T* scores, std::size_t n, std::size_t k) {
         size_ = 0;
         if (n == 0) return;
         const std::size_t room = n + 1 + 2 * pack::lanes;  // whole registers and what lies past them
@@ -33,12 +39,13 @@ class ranked_rows {
             scores_.resize(room);
         }
         const T bound = lower_bound(scores, n, k);
-        const std::size_t held = keep(scores, n, bound);
-        size_ = held;
-        if (held <= most_counted) {
-            order_by_counting(held);
+        size_ = keep(scores, n, bound);
+    }
+    void order() {
+        if (size_ <= most_counted) {
+            order_by_counting(size_);
         } else {
-            order_by_sorting(held);
+            order_by_sorting(size_);
         }
     }
 
@@ -73,12 +80,12 @@ class ranked_rows {
     // At most the k-th best score. Rows are dealt out to 3/2 k groups or a few more; the k-th best of the groups' maxima
     // is below k rows, and hardly more rows are above it.
     T lower_bound(const T* scores, std::size_t n, std::size_t k) {
-        constexpr T none = -std::numeric_limits<T>::infinity();
-        if (k > most_bounded) return k <= n / 4 ? select_bound(scores, n, k) : none;
+        constexpr T lowest = -std::numeric_limits<T>::infinity();
+        if (k > most_bounded) return k <= n / 4 ? select_bound(scores, n, k) : lowest;
         const std::size_t registers = (k * 3 / 2 + pack::lanes - 1) / pack::lanes, groups = registers * pack::lanes;
-        if (n < 2 * groups) return none;
+        if (n < 2 * groups) return lowest;
         pack best[most_maxima];
-        for (std::size_t r = 0; r < registers; ++r) best[r] = pack(none);
+        for (std::size_t r = 0; r < registers; ++r) best[r] = pack(lowest);
         // maximum returns its second operand for NaN.
         std::size_t i = 0;
         for (; i + groups <= n; i += groups) {
@@ -88,24 +95,19 @@ class ranked_rows {
         }
         for (std::size_t r = 0; i < n; i += pack::lanes, ++r) {
             const pack rest =
-                i + pack::lanes <= n ? pack::load(scores + i) : pack::load_padded(scores + i, n - i, none);
+                i + pack::lanes <= n ? pack::load(scores + i) : pack::load_padded(scores + i, n - i, lowest);
             best[r] = maximum(rest, best[r]);
         }
         T maxima[most_maxima * pack::lanes];
         for (std::size_t r = 0; r < registers; ++r) best[r].store(maxima + r * pack::lanes);
-        // The least that has fewer than k above it.
+        // The least that has fewer than k above it. Counted in T: the counts are compared in lanes.
+        const pack one(T(1)), zero(T(0)), wanted(static_cast<T>(k));
         pack least(std::numeric_limits<T>::infinity());
         for (std::size_t r = 0; r < registers; ++r) {
-            counts above;
-            for (std::size_t j = 0; j < groups; ++j) above.add(pack(maxima[j]) > best[r]);
-            bits more[pack::lanes];
-            T mine[pack::lanes];
-            above.store(more);
-            best[r].store(mine);
-            for (std::size_t l = 0; l < pack::lanes; ++l) {
-                mine[l] = more[l] < k ? mine[l] : std::numeric_limits<T>::infinity();
-            }
-            least = minimum(pack::load(mine), least);
+            const pack mine = best[r];
+            pack above = zero;
+            for (std::size_t j = 0; j < groups; ++j) above += select(pack(maxima[j]) > mine, one, zero);
+            least = minimum(select(above < wanted, mine, least), least);
         }
         return lowest_lane(least);
     }

@@ -56,14 +56,18 @@ mean_value mean_top_hits(const char* kernel, const Policy& where, const P& score
         return [&rows, &options, &relevant, &finish, ranked = ranking()](std::size_t first, std::size_t n) mutable {
             const auto* const s = rows.scores.data() + first;
             const auto* const y = rows.labels.data() + first;
-            const std::size_t total = relevant.count(y, n), ranks = options.k == 0 ? n : options.k;
-            if (total == 0) return empty_value(options.empty);
+            const std::size_t ranks = options.k == 0 ? n : options.k;
             if (ranks >= n) {  // all ranks: the order does not matter
+                const std::size_t total = relevant.count(y, n);
+                if (total == 0) return empty_value(options.empty);
                 std::size_t hits = 0;
                 for (std::size_t i = 0; i < n; ++i) hits += relevant(y[i]) && s[i] == s[i] ? 1u : 0u;
                 return finish(static_cast<double>(hits), total, ranks);
             }
-            ranked.rank(s, n, ranks);
+            ranked.collect(s, n, ranks);
+            const std::size_t total = relevant.count(y, n);
+            if (total == 0) return empty_value(options.empty);
+            ranked.order();
             return finish(top_hits(ranked, y, ranks, options.ties, relevant), total, ranks);
         };
     });
