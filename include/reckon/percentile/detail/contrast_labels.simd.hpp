@@ -263,7 +263,7 @@ struct contrast_fold {
     void merge(const contrast_fold& other) noexcept { seen.merge(other.seen); }
 
   private:
-    static constexpr std::size_t block = 256;
+    static constexpr std::size_t block = 512;
 
     // Calls body(i, end, history, its row) for each run i .. end - 1 of one user in a block of rows, in order; an empty
     // history and no_history where there is none. Histories further on are asked for meanwhile.
@@ -272,15 +272,23 @@ struct contrast_fold {
         const auto& histories = *rows.histories;
         std::uint32_t at[block];
         for (std::size_t i = 0; i < n; ++i) at[i] = histories.find(rows.user(first + i));
-        std::size_t asked = 0;
-        for (std::size_t i = 0, end = 0; i < n; i = end) {
-            for (end = i + 1; end < n && at[end] == at[i];) ++end;
+        const auto end_of = [&](std::size_t i) {
+            const std::uint32_t r = at[i];
+            while (++i < n && at[i] == r) {
+            }
+            return i;
+        };
+        std::size_t asked = 0, waiting = 0;  // runs before `asked` that are still to come
+        for (std::size_t i = 0, end = 0; i < n; i = end, --waiting) {
+            end = end_of(i);
             const history_row row = at[i] == no_history ? history_row{} : histories.row(at[i]);
-            for (const std::size_t ahead = end + rows_ahead(row.capacity); asked < n && asked < ahead; ++asked) {
-                if (at[asked] == no_history || (asked > 0 && at[asked] == at[asked - 1])) continue;
-                const history_row next = histories.row(at[asked]);
-                prefetch_row(next.values, next.capacity);
-                if (with_predictions) prefetch_row(next.predictions, next.capacity);
+            for (const std::size_t ahead = rows_ahead(row.capacity) + 1; asked < n && waiting < ahead; ++waiting) {
+                if (at[asked] != no_history) {
+                    const history_row next = histories.row(at[asked]);
+                    prefetch_row(next.values, next.capacity);
+                    if (with_predictions) prefetch_row(next.predictions, next.capacity);
+                }
+                asked = end_of(asked);
             }
             body(i, end, row, at[i]);
         }
