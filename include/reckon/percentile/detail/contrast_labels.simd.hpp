@@ -348,15 +348,16 @@ struct contrast_fold {
                     pairs[i] = held - 1;
                 }
             });
-            // Counts below 2^24 are exact as floats, so that there is one rounding. Simple loops become vector code.
+            // Counts below 2^24 are exact as floats, so that there is one rounding. A loop of divisions without conditions
+            // becomes vector code.
             float label[block];
             std::uint32_t known = 0;
             for (std::size_t i = 0; i < n; ++i) {
                 const std::int32_t total = static_cast<std::int32_t>(pairs[i]) * halves;
-                const float share = static_cast<float>(static_cast<std::int32_t>(won[i])) / static_cast<float>(total);
-                const float usable = total > 0 ? share : 0.5f;
-                label[i] = y[i] == y[i] ? usable : nan;
+                const std::int32_t above = total > 0 ? static_cast<std::int32_t>(won[i]) : 1;
+                label[i] = static_cast<float>(above) / static_cast<float>(total > 0 ? total : 2);
             }
+            for (std::size_t i = 0; i < n; ++i) label[i] = y[i] == y[i] ? label[i] : nan;
             for (std::size_t i = 0; i < n; ++i) known += y[i] == y[i] ? 1u : 0u;
             seen.merge(counts{known, n - known});
             if (!rows.out.cbar.empty()) std::copy(label, label + n, rows.out.cbar.data() + first);
