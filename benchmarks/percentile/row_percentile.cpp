@@ -1,7 +1,7 @@
 // Percentiles of candidates in users' rows: visits of 16 candidates (1 and 128 beside it), rows of 64, 256 and 1024 values,
 // 1e3 (in cache) and 2e5 users (in memory) in random order.
 //
-// State: rows, 4 bytes a value, a twelfth more in sorted copies. Per candidate 4 bytes read and 4 written, and its part of the
+// State: rows, 4 bytes a value, an eighth (64 values) or sixteenth more in sorted copies. Per candidate 4 bytes read and 4 written, and its part of the
 // row: 4 bytes a value over the candidates of a visit, less where a search does not look at all of it. Beside it
 // std::lower_bound and std::upper_bound in the sorted row, the plain way to the same number.
 #include "reckon/percentile/row_percentile.hpp"

@@ -453,7 +453,8 @@ TEST_CASE("contrast_labels: unknown predictions, infinite values, thin histories
     CHECK(ties.cbar[0] == 0.5f);
     CHECK(ties.wins[0] + ties.losses[0] == 0.0f);
     // The only slot is the anchor's own.
-    const results own = labels(serial, with_events(table(std::vector<floats>(1, floats{4}))), ids{0}, floats{4}, {}, ids{0});
+    const results own =
+        labels(serial, with_events(table(std::vector<floats>(1, floats{4}))), ids{0}, floats{4}, {}, ids{0});
     CHECK(own.cbar[0] == 0.5f);
     CHECK(own.neff[0] == 0);
     CHECK(own.filled[0] == 1);

@@ -125,8 +125,9 @@ TEST_CASE("row_percentiles: visits, threads, instruction sets") {
         starts.push_back(static_cast<std::uint32_t>(flat.size()));
     }
     const matrix_histories histories(view(std::as_const(matrix), users, capacity), counts);
-    const ids visited = random_integers<std::uint32_t>(3000, users),
-              sizes = random_integers<std::uint32_t>(3000, 20, 2);
+    const ids visited = random_integers<std::uint32_t>(3000, users);
+    ids sizes = random_integers<std::uint32_t>(3000, 20, 2);
+    sizes[1000] = 700;  // more than one block
     ids offsets{0};
     for (const std::uint32_t n : sizes) offsets.push_back(offsets.back() + n);
     const floats queries = rounded(random_normal<float>(offsets.back(), 0.0, 1.2, 5), 8.0f);
@@ -154,8 +155,8 @@ TEST_CASE("row_percentiles: visits, threads, instruction sets") {
         CHECK_ALL_NEAR(b, want, exact());
         CHECK_ALL_NEAR(c, want, exact());
         CHECK_ALL_NEAR(d, want, exact());
-        row_percentiles<exec::serial_policy, ids, floats, ids, floats&, isa::scalar>(
-            serial, sorted, visited, queries, offsets, b, side);
+        row_percentiles<exec::serial_policy, ids, floats, ids, floats&, isa::scalar>(serial, sorted, visited, queries,
+                                                                                     offsets, b, side);
         CHECK_ALL_NEAR(b, want, exact());
     }
     // A user that nobody knows.

@@ -12,7 +12,6 @@
 
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
-#include "reckon/core/prefetch.hpp"
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/segments.hpp"
 #include "reckon/core/views.hpp"

@@ -263,7 +263,7 @@ struct contrast_fold {
     void merge(const contrast_fold& other) noexcept { seen.merge(other.seen); }
 
   private:
-    static constexpr std::size_t block = 256;
+    static constexpr std::size_t block = 512;
 
     // Calls body(i, end, history, its row) for each run i .. end - 1 of one user in a block of rows, in order; an empty
     // history and no_history where there is none. Histories further on are asked for meanwhile.
@@ -272,15 +272,23 @@ struct contrast_fold {
         const auto& histories = *rows.histories;
         std::uint32_t at[block];
         for (std::size_t i = 0; i < n; ++i) at[i] = histories.find(rows.user(first + i));
-        std::size_t asked = 0;
-        for (std::size_t i = 0, end = 0; i < n; i = end) {
-            for (end = i + 1; end < n && at[end] == at[i];) ++end;
+        const auto end_of = [&](std::size_t i) {
+            const std::uint32_t r = at[i];
+            while (++i < n && at[i] == r) {
+            }
+            return i;
+        };
+        std::size_t asked = 0, waiting = 0;  // runs before `asked` that are still to come
+        for (std::size_t i = 0, end = 0; i < n; i = end, --waiting) {
+            end = end_of(i);
             const history_row row = at[i] == no_history ? history_row{} : histories.row(at[i]);
-            for (const std::size_t ahead = end + rows_ahead(row.capacity); asked < n && asked < ahead; ++asked) {
-                if (at[asked] == no_history || (asked > 0 && at[asked] == at[asked - 1])) continue;
-                const history_row next = histories.row(at[asked]);
-                prefetch_row(next.values, next.capacity);
-                if (with_predictions) prefetch_row(next.predictions, next.capacity);
+            for (const std::size_t ahead = rows_ahead(row.capacity) + 1; asked < n && waiting < ahead; ++waiting) {
+                if (at[asked] != no_history) {
+                    const history_row next = histories.row(at[asked]);
+                    prefetch_row(next.values, next.capacity);
+                    if (with_predictions) prefetch_row(next.predictions, next.capacity);
+                }
+                asked = end_of(asked);
             }
             body(i, end, row, at[i]);
         }
@@ -340,15 +348,16 @@ struct contrast_fold {
                     pairs[i] = held - 1;
                 }
             });
-            // Counts below 2^24 are exact as floats, so that there is one rounding. Simple loops become vector code.
+            // Counts below 2^24 are exact as floats, so that there is one rounding. A loop of divisions without conditions
+            // becomes vector code.
             float label[block];
             std::uint32_t known = 0;
             for (std::size_t i = 0; i < n; ++i) {
                 const std::int32_t total = static_cast<std::int32_t>(pairs[i]) * halves;
-                const float share = static_cast<float>(static_cast<std::int32_t>(won[i])) / static_cast<float>(total);
-                const float usable = total > 0 ? share : 0.5f;
-                label[i] = y[i] == y[i] ? usable : nan;
+                const std::int32_t above = total > 0 ? static_cast<std::int32_t>(won[i]) : 1;
+                label[i] = static_cast<float>(above) / static_cast<float>(total > 0 ? total : 2);
             }
+            for (std::size_t i = 0; i < n; ++i) label[i] = y[i] == y[i] ? label[i] : nan;
             for (std::size_t i = 0; i < n; ++i) known += y[i] == y[i] ? 1u : 0u;
             seen.merge(counts{known, n - known});
             if (!rows.out.cbar.empty()) std::copy(label, label + n, rows.out.cbar.data() + first);
