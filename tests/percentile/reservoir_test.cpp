@@ -3,16 +3,20 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <map>
-#include <set>
 #include <utility>
 #include <vector>
+
+#if __has_include(<sys/mman.h>)
+#include <sys/mman.h>
+
+#include <cstdio>
+#endif
 
 #include "reckon/exec/pool.hpp"
 #include "reckon/percentile/reservoir_view.hpp"
@@ -162,6 +166,19 @@ TEST_CASE("reservoir: worked example") {
     CHECK(sound(r));
 }
 
+TEST_CASE("reservoir: the example of the page") {
+    const std::vector<std::uint64_t> users{41, 7, 41}, events{1, 1, 2};
+    const std::vector<float> feedback{3.0f, 120.0f, 8.0f};
+    // snippet: reservoir
+    reckon::reservoir<> histories({.capacity = 64, .seed = 1});
+    histories.offer(reckon::exec::serial, users, feedback, events);  // a batch, after its labels were computed
+    const std::uint32_t r = histories.find(users[0]);
+    const reckon::history_row row = histories.row(r);  // row.values[0 .. row.count)
+    // end snippet
+    CHECK(row.count == 2);
+    CHECK(row.values[0] + row.values[1] == 11.0f);
+}
+
 TEST_CASE_TEMPLATE("reservoir: the smallest keys, at every capacity", S, sampling::bottom_k, sampling::bottom_k_wide) {
     const auto in = random_events(6000, 40, 300, 3);
     for (const std::size_t capacity : {1u, 2u, 15u, 16u, 17u, 64u, 65u, 100u, 400u}) {
@@ -297,12 +314,6 @@ TEST_CASE("decayed: an event of one half-life more is kept half as often") {
     }
 }
 
-template <class S>
-struct folded {
-    reservoir<S> kept;
-    void absorb(const events_of_users& rows) { offer(kept, rows); }
-    void merge(const folded& other) { kept.merge(other.kept); }
-};
 struct sliced_events {
     const events_of_users* all;
     std::size_t first, count;
@@ -548,6 +559,19 @@ TEST_CASE_TEMPLATE("reservoir_view: answers as the reservoir", S, sampling::bott
     CHECK((reinterpret_cast<std::uintptr_t>(seen_as.row(0).values) - reinterpret_cast<std::uintptr_t>(bytes.data())) %
               64 ==
           0);
+
+#if __has_include(<sys/mman.h>)
+    // The same from a file that is mapped.
+    std::FILE* const file = std::tmpfile();
+    REQUIRE(file != nullptr);
+    CHECK(std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size());
+    CHECK(std::fflush(file) == 0);
+    void* const mapped = ::mmap(nullptr, bytes.size(), PROT_READ, MAP_PRIVATE, ::fileno(file), 0);
+    REQUIRE(mapped != MAP_FAILED);
+    CHECK(kept(reservoir_view<S>({static_cast<const std::byte*>(mapped), bytes.size()})) == kept(r));
+    CHECK(::munmap(mapped, bytes.size()) == 0);
+    CHECK(std::fclose(file) == 0);
+#endif
 
     CHECK_THROWS_AS(reservoir_view<S>(vector_view<const std::byte>(bytes.data() + 4, bytes.size() - 4)),
                     std::invalid_argument);

@@ -96,13 +96,13 @@ template <class Isa, class Key>
 RECKON_INLINE key_places<Key> look_through(const Key* keys, std::size_t count, Key key, Key largest) noexcept {
     using pack = simd::pack<Key, Isa>;
     static_assert(row_block % pack::lanes == 0);
-    const pack wanted(key), left_out(largest), none(no_key<Key>);
-    pack top = none, other_top = none;
-    auto same = none == wanted;
+    const pack wanted(key), left_out(largest), bottom(no_key<Key>);
+    pack top = bottom, other_top = bottom;
+    auto same = bottom == wanted;
     const auto visit = [&](std::size_t at, pack& most) {
         const pack k = pack::load(keys + at);
         same = same | (k == wanted);
-        most = maximum(most, select(k == left_out, none, k));
+        most = maximum(most, select(k == left_out, bottom, k));
     };
     std::size_t i = 0;
     for (; i + pack::lanes < count; i += 2 * pack::lanes) {  // two chains hide the latency of maximum
