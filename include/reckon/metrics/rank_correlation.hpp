@@ -116,7 +116,7 @@ auto correlate(const char* kernel, const A& first, const B& second) {
 /// Throws    std::invalid_argument when lengths differ or for 2^32 rows and more. Rows with a NaN are counted and
 ///           skipped; infinities have their place in the order.
 /// Cost      up to 64 rows a lane all pairs in lanes; beyond that a merge sort that counts, O(N log N) whatever the
-///           ties, on one thread, 24 bytes of scratch a row.
+///           ties, on one thread, 36 bytes of scratch a row (44 in double).
 /// Numerics  pairs are counted in integers; 1 and -1 come out exactly for columns of the same and of the opposite order
 ///           with the same ties. Integers of more than 16 bits are compared as doubles.
 /// Source    Kendall 1945; Knight 1966.

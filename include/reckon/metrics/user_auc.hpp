@@ -165,7 +165,8 @@ class user_auc_metric {
 ///           a NaN; infinite scores and labels have their place in the order.
 /// Cost      0/1 labels: every positive against every negative in lanes, for short lists, then pairs counted in cells of
 ///           scores as auc() does. Other labels: all pairs in lanes up to 64 rows a lane, beyond that a merge sort that
-///           counts, 24 bytes of scratch a row of the longest list. Lists are spread over threads, one list is not.
+///           counts, 36 bytes of scratch a row of the longest list (44 in double). Lists are spread over threads, one
+///           list is not.
 /// Numerics  pairs are counted in integers: AUC_u is the nearest double or next to it, the same on every instruction set
 ///           and for every policy. Equal scores count one half, so a constant model has exactly 1/2. Integers of more
 ///           than 16 bits are compared as doubles.
