@@ -413,10 +413,10 @@ TEST_CASE("ranked lists: thresholds compare in the type of the labels") {
     CHECK(share(std::vector<double>{1.0, inf, 0.0}, inf) == 0.0);
 }
 
-TEST_CASE("ranked rows: the order of a stable sort, in every instruction set") {
+TEST_CASE("leading rows: the order of a stable sort, in every instruction set") {
     const auto run = [](auto target, auto zero) {
         using T = decltype(zero);
-        reckon::detail::ranked_rows<T, decltype(target)> rows;
+        reckon::detail::leading_rows<T, decltype(target)> rows;
         for (const std::size_t n : {1u, 7u, 8u, 9u, 40u, 129u, 1000u, 9000u}) {
             for (const std::size_t levels : {0u, 3u, 300u}) {
                 const auto lists = random_lists({n}, levels, 1, n + levels);

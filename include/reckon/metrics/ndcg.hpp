@@ -17,8 +17,8 @@
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/metrics/detail/leading_rows.hpp"
 #include "reckon/metrics/detail/ranked_list.hpp"
-#include "reckon/metrics/detail/ranked_rows.hpp"
 #include "reckon/metrics/tie_rule.hpp"
 
 namespace reckon {
@@ -221,7 +221,7 @@ class ndcg_list {
     const double* discounts_;
     const double* ranks_;
     std::array<double, 32> gains_;  // of the labels 0 .. 31
-    ranked_rows<T, Isa> rows_;
+    leading_rows<T, Isa> rows_;
     std::vector<double> placed_, sorted_;
     std::vector<lane> column_;
 };

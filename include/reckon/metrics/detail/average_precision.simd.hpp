@@ -7,8 +7,8 @@
 
 #include "reckon/core/isa.hpp"
 #include "reckon/core/simd.hpp"
+#include "reckon/metrics/detail/leading_rows.hpp"
 #include "reckon/metrics/detail/ranked_list.hpp"
-#include "reckon/metrics/detail/ranked_rows.hpp"
 #include "reckon/metrics/tie_rule.hpp"
 
 namespace reckon::detail {
@@ -135,7 +135,7 @@ class precision_sum {
 
     relevance<Y> relevant_;
     tie_rule ties_;
-    ranked_rows<T, Isa> rows_;
+    leading_rows<T, Isa> rows_;
     std::vector<T> mine_;
     std::vector<level> ties_found_;
 };

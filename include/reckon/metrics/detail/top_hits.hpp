@@ -7,15 +7,15 @@
 
 #include "reckon/core/expects.hpp"
 #include "reckon/exec/policies.hpp"
+#include "reckon/metrics/detail/leading_rows.hpp"
 #include "reckon/metrics/detail/ranked_list.hpp"
-#include "reckon/metrics/detail/ranked_rows.hpp"
 #include "reckon/metrics/tie_rule.hpp"
 
 namespace reckon::detail {
 
 // Relevant rows on the first `depth` ranks, in expectation for tie_rule::expected; `depth` at most the rows of the list.
 template <class T, class Y, class Isa>
-double top_hits(const ranked_rows<T, Isa>& rows, const Y* labels, std::size_t depth, tie_rule ties,
+double top_hits(const leading_rows<T, Isa>& rows, const Y* labels, std::size_t depth, tie_rule ties,
                 const relevance<Y>& relevant) noexcept {
     const auto count = [&](std::size_t begin, std::size_t end) {
         std::size_t hits = 0;
@@ -52,7 +52,7 @@ mean_value mean_top_hits(const char* kernel, const Policy& where, const P& score
     using batch = std::remove_const_t<decltype(rows)>;
     const relevance<typename batch::label_type> relevant(options.threshold);
     return mean_over_lists<Isa>(kernel, where, rows.lists, per_list, [&] {
-        using ranking = ranked_rows<typename batch::score_type, Isa>;
+        using ranking = leading_rows<typename batch::score_type, Isa>;
         return [&rows, &options, &relevant, &finish, ranked = ranking()](std::size_t first, std::size_t n) mutable {
             const auto* const s = rows.scores.data() + first;
             const auto* const y = rows.labels.data() + first;

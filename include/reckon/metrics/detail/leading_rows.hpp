@@ -19,7 +19,7 @@ namespace reckon::detail {
 
 // Rows are counted from the first one of the list. A row without a score (NaN) has no place.
 template <class T, class Isa>
-class ranked_rows {
+class leading_rows {
   public:
     // Finds every row whose score is at least the k-th best, best first, equal ones in the order of rows. A few more
     // rows may follow.
