@@ -78,6 +78,11 @@ class byte_writer {
     template <storable T>
     void put_array(vector_view<const T> values) {
         put(static_cast<std::uint64_t>(values.size()));
+        put_all(values);
+    }
+    /// The elements alone.
+    template <storable T>
+    void put_all(vector_view<const T> values) {
         const std::size_t at = payload_.size();
         payload_.resize(at + values.size() * sizeof(T));
         for (std::size_t i = 0; i < values.size(); ++i) {
@@ -114,8 +119,10 @@ class byte_writer {
 /// Throws    std::runtime_error from every member when the bytes are not what the caller asks for.
 class byte_reader {
   public:
-    /// Checks header, length and checksum. Versions 1 .. newest_version are accepted.
-    byte_reader(vector_view<const std::byte> bytes, std::uint32_t kind, std::uint32_t newest_version) {
+    /// Checks header, length and checksum; the last, which reads all bytes, unless `with_checksum` is false. Versions
+    /// 1 .. newest_version are accepted.
+    byte_reader(vector_view<const std::byte> bytes, std::uint32_t kind, std::uint32_t newest_version,
+                bool with_checksum = true) {
         using detail::load_little;
         expects_bytes(bytes.size() >= detail::bytes_header_size, "read", "only ", bytes.size(), " bytes, a header has ",
                       detail::bytes_header_size);
@@ -129,10 +136,12 @@ class byte_reader {
         const auto length = load_little<std::uint64_t>(p + 16);
         expects_bytes(length == bytes.size() - detail::bytes_header_size, "read", "payload of ", length,
                       " bytes announced, ", bytes.size() - detail::bytes_header_size, " present");
-        const std::uint64_t head = detail::checksum(p, 24);
-        const std::uint64_t sum =
-            detail::checksum(p + detail::bytes_header_size, bytes.size() - detail::bytes_header_size, head);
-        expects_bytes(sum == load_little<std::uint64_t>(p + 24), "read", "checksum does not match");
+        if (with_checksum) {
+            const std::uint64_t head = detail::checksum(p, 24);
+            const std::uint64_t sum =
+                detail::checksum(p + detail::bytes_header_size, bytes.size() - detail::bytes_header_size, head);
+            expects_bytes(sum == load_little<std::uint64_t>(p + 24), "read", "checksum does not match");
+        }
         next_ = p + detail::bytes_header_size;
         left_ = bytes.size() - detail::bytes_header_size;
     }
@@ -161,6 +170,13 @@ class byte_reader {
             advance(sizeof(T));
         }
         return values;
+    }
+    /// The next `size` bytes as they stand; they are not copied.
+    vector_view<const std::byte> get_bytes(std::size_t size) {
+        expects_bytes(size <= left_, "read", "payload ends early");
+        const vector_view<const std::byte> taken(next_, size);
+        advance(size);
+        return taken;
     }
     /// Says that the payload must be used up.
     void finish() const { expects_bytes(left_ == 0, "read", left_, " bytes left over"); }

@@ -67,18 +67,6 @@ struct alignas(32) field_cell {
     friend bool operator==(const field_cell&, const field_cell&) = default;
 };
 
-namespace detail {
-
-RECKON_INLINE void prefetch(const void* p) noexcept {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 1);
-#else
-    static_cast<void>(p);
-#endif
-}
-
-}  // namespace detail
-
 /// Shape and memory of a field_stats.
 struct field_stats_options {
     std::vector<double> bin_edges = {};  ///< ascending, in (0, 1); B - 1 edges make B score bins
@@ -350,7 +338,7 @@ RECKON_INLINE void scatter_rows(const prepared_rows& rows, const std::int32_t* i
     constexpr std::size_t ahead = 24;
     std::size_t i = 0;
     for (; i + ahead < rows.count; ++i) {
-        prefetch(table + at[i + ahead]);
+        prefetch_write(table + at[i + ahead]);
         table[at[i]].add(rows.sums[i]);
     }
     for (; i < rows.count; ++i) table[at[i]].add(rows.sums[i]);

@@ -28,17 +28,6 @@ struct field_tables {
     correction_kind correction;
 };
 
-RECKON_INLINE void prefetch_read([[maybe_unused]] const void* p) noexcept {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 0);
-#endif
-}
-RECKON_INLINE void prefetch_write([[maybe_unused]] const void* p) noexcept {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 1);
-#endif
-}
-
 RECKON_INLINE std::uint32_t slot_of(std::int32_t id, std::uint32_t values) noexcept {
     // Negative ids become large, so one comparison finds all that are unseen.
     const auto u = static_cast<std::uint32_t>(id);
