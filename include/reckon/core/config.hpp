@@ -34,19 +34,3 @@
 #else
 #define RECKON_HAS_EXCEPTIONS 0
 #endif
-
-namespace reckon::detail {
-
-// Asks for the cache line at `p`, ahead of its use; a hint that may be wrong.
-RECKON_INLINE void prefetch_read([[maybe_unused]] const void* p) noexcept {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 0);
-#endif
-}
-RECKON_INLINE void prefetch_write([[maybe_unused]] const void* p) noexcept {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 1);
-#endif
-}
-
-}  // namespace reckon::detail

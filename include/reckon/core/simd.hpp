@@ -2,6 +2,7 @@
 // operations carry the names of core/lane.hpp.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -57,6 +58,28 @@ RECKON_INLINE xsimd::batch<To, Arch> reinterpret(const xsimd::batch<From, Arch>&
 #endif
 }
 
+// One bit a lane, the first lane lowest, from whatever a target keeps its masks in.
+#if defined(__SSE2__) || defined(_M_X64)
+RECKON_INLINE std::uint32_t lane_bits_of(__m128 a) noexcept {
+    return static_cast<std::uint32_t>(_mm_movemask_ps(a));
+}
+RECKON_INLINE std::uint32_t lane_bits_of(__m128d a) noexcept {
+    return static_cast<std::uint32_t>(_mm_movemask_pd(a));
+}
+#endif
+#if defined(__AVX__)
+RECKON_INLINE std::uint32_t lane_bits_of(__m256 a) noexcept {
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(a));
+}
+RECKON_INLINE std::uint32_t lane_bits_of(__m256d a) noexcept {
+    return static_cast<std::uint32_t>(_mm256_movemask_pd(a));
+}
+#endif
+template <std::integral Bits>
+RECKON_INLINE std::uint32_t lane_bits_of(Bits a) noexcept {
+    return static_cast<std::uint32_t>(a);
+}
+
 template <class T, class Isa>
 struct registers {
     using arch_type = typename arch<Isa>::type;
@@ -110,7 +133,38 @@ struct registers {
     static RECKON_INLINE bool any(mask m) noexcept {
         return xsimd::any(m);
     }
+    static RECKON_INLINE std::uint32_t lane_bits(mask m) noexcept {
+        if constexpr (requires { lane_bits_of(m.data); }) {
+            return lane_bits_of(m.data);
+        } else {
+            T ones[lanes];
+            store(ones, choose(m, broadcast(T(1)), broadcast(T(0))));
+            std::uint32_t found = 0;
+            for (std::size_t i = 0; i < lanes; ++i) found |= (ones[i] != T(0) ? 1u : 0u) << i;
+            return found;
+        }
+    }
+    static RECKON_INLINE bits_reg no_counts() noexcept {
+        return bits_reg(bits(0));
+    }
+    static RECKON_INLINE bits_reg count(bits_reg a, mask m) noexcept {
+        if constexpr (sizeof(m.data) == sizeof(reg) && requires { reg(m.data); }) {
+            return a - reinterpret<bits>(reg(m.data));  // a lane that holds is -1
+        } else {
+            return a + reinterpret<bits>(choose(m, reinterpret<T>(bits_reg(bits(1))), broadcast(T(0))));
+        }
+    }
+    static RECKON_INLINE void store_counts(bits* p, bits_reg a) noexcept {
+        a.store_unaligned(p);
+    }
     static RECKON_INLINE T sum(reg a) noexcept {
+#if XSIMD_VERSION_MAJOR >= 10
+        return xsimd::reduce_add(a);
+#else
+        return xsimd::hadd(a);
+#endif
+    }
+    static RECKON_INLINE bits sum_counts(bits_reg a) noexcept {
 #if XSIMD_VERSION_MAJOR >= 10
         return xsimd::reduce_add(a);
 #else
@@ -124,6 +178,7 @@ struct registers<T, isa::scalar> {
     using reg = one_lane<T>;
     using mask = bool;
     using bits = typename float_format<T>::bits;
+    using bits_reg = bits;
     static constexpr std::size_t lanes = 1;
 
     static RECKON_INLINE reg broadcast(T a) noexcept { return {a}; }
@@ -146,7 +201,12 @@ struct registers<T, isa::scalar> {
         return {bits_shift_right<K>(a.value)};
     }
     static RECKON_INLINE bool any(mask m) noexcept { return m; }
+    static RECKON_INLINE std::uint32_t lane_bits(mask m) noexcept { return m ? 1u : 0u; }
+    static RECKON_INLINE bits no_counts() noexcept { return 0; }
+    static RECKON_INLINE bits count(bits a, mask m) noexcept { return a + (m ? 1u : 0u); }
+    static RECKON_INLINE void store_counts(bits* p, bits a) noexcept { *p = a; }
     static RECKON_INLINE T sum(reg a) noexcept { return a.value; }
+    static RECKON_INLINE bits sum_counts(bits a) noexcept { return a; }
 };
 
 template <class T>
@@ -192,6 +252,24 @@ struct pack_mask {
         return {static_cast<decltype(a.m)>(a.m | b.m)};
     }
     friend RECKON_INLINE bool any(pack_mask a) noexcept { return detail::registers<T, Isa>::any(a.m); }
+    /// One bit a lane, the first lane lowest.
+    friend RECKON_INLINE std::uint32_t lane_bits(pack_mask a) noexcept {
+        return detail::registers<T, Isa>::lane_bits(a.m);
+    }
+};
+
+/// One unsigned integer counter a lane, of the width of T.
+template <class T, class Isa = isa::native>
+struct lane_counts {
+    using ops = detail::registers<T, Isa>;
+    using bits = typename ops::bits;
+
+    typename ops::bits_reg v = ops::no_counts();
+
+    /// Adds 1 where the mask holds.
+    RECKON_INLINE void add(pack_mask<T, Isa> m) noexcept { v = ops::count(v, m.m); }
+    RECKON_INLINE void store(bits* p) const noexcept { ops::store_counts(p, v); }
+    friend RECKON_INLINE bits reduce_add(lane_counts a) noexcept { return ops::sum_counts(a.v); }
 };
 
 /// `lanes` values of type T in one register of the instruction set Isa.

@@ -15,6 +15,7 @@
 #include "reckon/core/fading_clock.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/lane.hpp"
+#include "reckon/core/prefetch.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 
@@ -338,7 +339,7 @@ RECKON_INLINE void scatter_rows(const prepared_rows& rows, const std::int32_t* i
     constexpr std::size_t ahead = 24;
     std::size_t i = 0;
     for (; i + ahead < rows.count; ++i) {
-        prefetch_write(table + at[i + ahead]);
+        detail::prefetch_write(table + at[i + ahead]);
         table[at[i]].add(rows.sums[i]);
     }
     for (; i < rows.count; ++i) table[at[i]].add(rows.sums[i]);

@@ -15,6 +15,7 @@
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
+#include "reckon/core/prefetch.hpp"
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/sort.hpp"
 #include "reckon/core/views.hpp"

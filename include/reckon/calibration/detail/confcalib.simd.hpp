@@ -7,6 +7,7 @@
 #include "reckon/calibration/field_weights.hpp"
 #include "reckon/core/config.hpp"
 #include "reckon/core/math.hpp"
+#include "reckon/core/prefetch.hpp"
 #include "reckon/core/simd.hpp"
 
 namespace reckon::detail {

@@ -9,6 +9,7 @@
 
 #include "reckon/core/config.hpp"
 #include "reckon/core/lane.hpp"
+#include "reckon/core/prefetch.hpp"
 #include "reckon/core/random.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/percentile/detail/slab_column.hpp"
