@@ -1,4 +1,4 @@
-// ln Gamma and digamma: closed forms, oracle values, recurrence and derivative, the ends of the range.
+// ln Gamma, digamma, the normal distribution and its quantiles: closed forms, oracle values, recurrence and derivative, the ends of the range.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -19,6 +19,11 @@ constexpr double inf = std::numeric_limits<double>::infinity();
 // The promise of digamma: relative to 1 + |value|.
 tolerance digamma_bound(double want) {
     return tolerance{.relative = 2e-15}.of(1.0 + std::fabs(want));
+}
+
+// The promise of normal_cdf; denormal results are multiples of the smallest one.
+tolerance cdf_bound(double x) {
+    return {.ulps = 1.0, .relative = 4e-16 * (1.0 + x * x)};
 }
 
 TEST_CASE("special: closed forms") {
@@ -42,6 +47,38 @@ TEST_CASE("special: against the oracle") {
         CAPTURE(u[i]);
         CHECK_NEAR(math::digamma(u[i]), v[i], digamma_bound(v[i]));
     }
+    const auto &p = data["normal_quantile.x"], &z = data["normal_quantile.y"];
+    for (std::size_t i = 0; i < p.size(); ++i) {
+        CAPTURE(p[i]);
+        CHECK_NEAR(math::normal_quantile(p[i]), z[i], tolerance{.relative = 4e-15});
+    }
+    const auto &at = data["normal_pdf.x"], &density = data["normal_pdf.y"];
+    for (std::size_t i = 0; i < at.size(); ++i) {
+        CAPTURE(at[i]);
+        CHECK_NEAR(math::normal_pdf(at[i]), density[i], tolerance{.relative = 4e-16 * (1.0 + 0.5 * at[i] * at[i])});
+    }
+    const fixture core("core.txt");
+    const auto &w = core["normal_cdf.x"], &below = core["normal_cdf.y"];
+    for (std::size_t i = 0; i < w.size(); ++i) {
+        CAPTURE(w[i]);
+        CHECK_NEAR(math::normal_cdf(w[i]), below[i], cdf_bound(w[i]));
+    }
+}
+
+TEST_CASE("special: normal quantile and cdf invert each other") {
+    CHECK(math::normal_quantile(0.5) == 0.0);
+    CHECK_NEAR(math::normal_quantile(0.975), 1.959963984540054, ulp(4));
+    CHECK_NEAR(math::normal_cdf(1.0) - math::normal_cdf(-1.0), 0.68268949213708590, ulp(4));
+    double last = -inf;
+    for (double p = 1e-300; p < 0.5; p *= 1.31) {
+        CAPTURE(p);
+        const double z = math::normal_quantile(p);
+        CHECK(z > last);  // the pieces join in order
+        last = z;
+        // The cdf answers a relative error of z with z phi(z) / Phi(z), about z^2.
+        CHECK_NEAR(math::normal_cdf(z), p, tolerance{.relative = 5e-15 * (1.0 + z * z)});
+        if (p > 1e-3) CHECK_NEAR(math::normal_quantile(1.0 - p), -z, tolerance{.relative = 1e-13});
+    }
 }
 
 TEST_CASE("special: recurrence and derivative") {
@@ -64,6 +101,14 @@ TEST_CASE("special: ends of the range") {
     CHECK(math::log_gamma(inf) == inf);
     CHECK(math::digamma(0.0) == -inf);
     CHECK(math::digamma(inf) == inf);
+    CHECK(math::normal_quantile(0.0) == -inf);
+    CHECK(math::normal_quantile(1.0) == inf);
+    CHECK(math::normal_cdf(-inf) == 0.0);
+    CHECK(math::normal_cdf(inf) == 1.0);
+    CHECK(math::normal_pdf(inf) == 0.0);
+    for (const double outside : {-1e-300, 1.0 + 1e-15, std::nan("")}) CHECK(std::isnan(math::normal_quantile(outside)));
+    CHECK(std::isnan(math::normal_cdf(std::nan(""))));
+    CHECK(std::isnan(math::normal_pdf(std::nan(""))));
     for (const double bad : {-1.5, -inf, std::numeric_limits<double>::quiet_NaN()}) {
         CHECK(std::isnan(math::log_gamma(bad)));
         CHECK(std::isnan(math::digamma(bad)));

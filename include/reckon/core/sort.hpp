@@ -88,9 +88,10 @@ std::vector<std::uint32_t> ascending_order(vector_view<const T> scores) {
 
 namespace detail {
 
-RECKON_INLINE void insertion_sort(std::uint32_t* items, std::size_t n) noexcept {
+template <class Item>
+RECKON_INLINE void insertion_sort(Item* items, std::size_t n) noexcept {
     for (std::size_t i = 1; i < n; ++i) {
-        const std::uint32_t item = items[i];
+        const Item item = items[i];
         std::size_t j = i;
         for (; j > 0 && items[j - 1] > item; --j) items[j] = items[j - 1];
         items[j] = item;
@@ -98,36 +99,53 @@ RECKON_INLINE void insertion_sort(std::uint32_t* items, std::size_t n) noexcept 
 }
 
 // Sorts items. A counting pass on the leading bits in which they differ, with about one slot an item, leaves hardly any
-// far from its place; insertion does the rest. `scratch` holds n items.
-template <class Isa>
-void sort_bucket(std::uint32_t* items, std::uint32_t* scratch, std::size_t n) noexcept {
+// far from its place; insertion does the rest. `scratch` holds n items. Items are 32-bit keys, perhaps with a label in the
+// last bit, or 64 bits: a key above a row number, in ascending order of the row number.
+template <class Isa, class Item>
+void sort_bucket(Item* items, Item* scratch, std::size_t n) noexcept {
+    static_assert(std::is_same_v<Item, std::uint32_t> || std::is_same_v<Item, std::uint64_t>);
+    constexpr bool has_rows = sizeof(Item) == 8;
     constexpr std::uint32_t few = 16;
     constexpr int most_slot_bits = 10;
     if (n > few) {
-        std::uint32_t difference = 0, odd = 0;
-        for (std::size_t i = 0; i < n; ++i) {
-            difference |= items[i] ^ items[0];
-            odd += items[i] & 1u;
-        }
-        if (difference <= 1) {  // equal but for the last bit: heavy ties end here
-            std::fill(items, items + (n - odd), items[0] & ~1u);
-            std::fill(items + (n - odd), items + n, items[0] | 1u);
-            return;
+        // Keys on both sides of a power of two differ in every bit below it, so that long items, which come from the
+        // whole range of the keys, are counted from the lowest. Short ones lie in a bucket already.
+        Item difference = 0, lowest = 0;
+        if constexpr (has_rows) {
+            Item highest = lowest = items[0];
+            for (std::size_t i = 1; i < n; ++i) {
+                lowest = items[i] < lowest ? items[i] : lowest;
+                highest = items[i] > highest ? items[i] : highest;
+            }
+            if (((lowest ^ highest) >> 32) == 0) return;  // equal keys, rows ascend
+            difference = highest - lowest;
+        } else {
+            std::uint32_t odd = 0;
+            for (std::size_t i = 0; i < n; ++i) {
+                difference |= items[i] ^ items[0];
+                odd += items[i] & 1u;
+            }
+            if (difference <= 1) {  // equal but for the last bit: heavy ties end here
+                std::fill(items, items + (n - odd), items[0] & ~1u);
+                std::fill(items + (n - odd), items + n, items[0] | 1u);
+                return;
+            }
         }
         const auto bits = static_cast<int>(std::bit_width(difference));
         const int slot_bits = (std::min)({static_cast<int>(std::bit_width(n - 1)), most_slot_bits, bits});
         const int shift = bits - slot_bits;
         const std::size_t slot_count = std::size_t{1} << slot_bits;
-        const auto mask = static_cast<std::uint32_t>(slot_count - 1);
+        const auto mask = static_cast<Item>(slot_count - 1);
+        const auto slot_of = [=](Item item) { return ((item - lowest) >> shift) & mask; };
         std::uint32_t end[std::size_t{1} << most_slot_bits];
         std::fill(end, end + slot_count, 0u);
-        for (std::size_t i = 0; i < n; ++i) ++end[(items[i] >> shift) & mask];
+        for (std::size_t i = 0; i < n; ++i) ++end[slot_of(items[i])];
         std::uint32_t at = 0, fullest = 0;
         for (std::size_t s = 0; s < slot_count; ++s) {
             fullest = (std::max)(fullest, end[s]);
             at += std::exchange(end[s], at);
         }
-        for (std::size_t i = 0; i < n; ++i) scratch[end[(items[i] >> shift) & mask]++] = items[i];
+        for (std::size_t i = 0; i < n; ++i) scratch[end[slot_of(items[i])]++] = items[i];
         std::copy(scratch, scratch + n, items);
         if (shift == 0) return;
         if (fullest > few) {

@@ -1,4 +1,5 @@
-// The gamma function's logarithm and its derivative, for priors and posteriors of counts.
+// Functions of one double that <cmath> lacks: the gamma function's logarithm and its derivative, for priors and posteriors
+// of counts; the normal distribution and its quantiles.
 #pragma once
 
 #include <cmath>
@@ -80,6 +81,72 @@ inline double digamma(double x) noexcept {
     const double tail =
         z * horner(z, 1.0 / 12, -1.0 / 120, 1.0 / 252, -1.0 / 240, 1.0 / 132, -691.0 / 32760, 1.0 / 12, -3617.0 / 8160);
     return std::log(x) - 0.5 * r - tail - above / below;
+}
+
+/// phi(x) = e^(-x^2 / 2) / sqrt(2 pi), the density of the standard normal distribution.
+///
+/// Numerics  relative error below 4e-16 (1 + x^2 / 2). NaN in, NaN out.
+inline double normal_pdf(double x) noexcept {
+    return 0.39894228040143267794 * std::exp(-0.5 * x * x);
+}
+
+/// Phi(x) = P(Z <= x) of the standard normal distribution.
+///
+/// Cost      one std::erfc.
+/// Numerics  relative error below 4e-16 (1 + x^2), on the lower tail as well: the rounding of x / sqrt 2 is all that is lost.
+///           NaN in, NaN out.
+inline double normal_cdf(double x) noexcept {
+    return 0.5 * std::erfc(-0.70710678118654752440 * x);
+}
+
+/// The x with Phi(x) = p.
+///
+/// Cost      three polynomials of degree 8 at most and a division; from 0.425 off the middle a logarithm and a square root.
+/// Numerics  relative error below 4e-15 as a function of min(p, 1 - p), next to the root at 1/2 as well; denormal p are
+///           legal. -inf at 0, inf at 1, NaN outside [0, 1] and for NaN.
+/// Source    the pieces and their variables are those of Wichura 1988; the coefficients are ours, from rational
+///           interpolation at Chebyshev points in 70 digits.
+inline double normal_quantile(double p) noexcept {
+    using detail::horner;
+    const double q = p - 0.5;
+    if (std::fabs(q) <= 0.425) {
+        const double t = 0.180625 - q * q;
+        const double above = horner(t, 3.3871328727963666225, 148.75654077063150869, 2548.2248573022627541,
+                                    21627.481160490559357, 95692.7355126975901, 213550.1624843821322,
+                                    214247.38019842380295, 74060.814625639021961, 3907.0076390238158409);
+        const double below =
+            horner(t, 1.0, 46.923386895220554288, 871.28389406419861207, 8176.8783406360711725, 41169.981667908565357,
+                   109244.705554588169, 140376.82723612544898, 72342.69749284587286, 9398.4645172065908493);
+        return q * (above / below);
+    }
+    const double tail = q < 0.0 ? p : 1.0 - p;
+    if (!(tail > 0.0)) {
+        const double end =
+            tail == 0.0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+        return q < 0.0 ? -end : end;
+    }
+    const double r = std::sqrt(-std::log(tail));
+    double x = 0.0;
+    if (r <= 5.0) {
+        const double t = r - 1.6;
+        const double above = horner(t, 1.4234371107496835891, 4.6586711529113187834, 5.8954419305937466464,
+                                    3.8673064489599618162, 1.4607583582995678097, 0.32819960255571066647,
+                                    0.042655736833568026424, 0.0028477028904769918234, 0.000070213558155157266147);
+        const double below = horner(t, 1.0, 2.0730964798559320208, 1.7409835549495895489, 0.76816163548721744299,
+                                    0.19254621603461665308, 0.027207370810227219949, 0.0019346295319642268214,
+                                    0.000049644170890888344845, 3.6048565269539050711e-11);
+        x = above / below;
+    } else {
+        const double t = r - 5.0;
+        const double above = horner(t, 6.6579046435010946498, 5.6678979909978329959, 1.9475756630609150419,
+                                    0.34782061483396523701, 0.034656894899472367934, 0.0019252120577250283078,
+                                    0.000056420845584216307317, 7.6595574077724968145e-7, 3.497035781795630127e-9);
+        const double below = horner(t, 1.0, 0.63048946146756767559, 0.15460482247045741417, 0.018711617379824934172,
+                                    0.0011765845340817897528, 0.000037258472437715010089, 5.2925227462096424108e-7,
+                                    2.4727717506519199364e-9, 8.1184664488637036578e-18);
+        x = above / below;
+    }
+    return q < 0.0 ? -x : x;
 }
 
 }  // namespace reckon::math
