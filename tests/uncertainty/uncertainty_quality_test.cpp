@@ -80,22 +80,6 @@ TEST_CASE_TEMPLATE("head_variance: identical heads, strides, threads, the state"
     CHECK_THROWS_AS(other.absorb(head_outputs<T>{m.view()}), std::invalid_argument);
 }
 
-TEST_CASE("spearman: worked example, oracle, bad rows") {
-    const std::vector<double> a{1.0, 2.0, 3.0, 4.0, nan, 6.0}, up{1.0, 10.0, 100.0, inf, 0.0, nan},
-        down{4.0, 3.0, 2.0, 1.0, 0.0, nan};
-    CHECK(spearman(a, up).correlation == 1.0);
-    CHECK(spearman(a, up).seen == counts{4, 2});
-    CHECK(spearman(a, down).correlation == -1.0);
-    CHECK(std::isnan(spearman(a, std::vector<int>(6, 3)).correlation));
-    CHECK(std::isnan(spearman(std::vector<float>{}, std::vector<float>{}).correlation));
-    const fixture data{"uncertainty.txt"};
-    for (const std::string name : {"smooth", "ties"}) {
-        const std::string at = "spearman." + name;
-        CHECK_NEAR(spearman(data[at + ".x"], data[at + ".y"]).correlation, data.value(at + ".rho"), probability());
-    }
-    CHECK_THROWS_AS(spearman(a, std::vector<int>(5)), std::invalid_argument);
-}
-
 TEST_CASE("sparsification: worked example") {
     // Dropping by uncertainty: 10/4, 6/3, 3/2, 1; by error: 10/4, 6/3, 3/2, 1 in the best order.
     const std::vector<double> e{1.0, 2.0, 3.0, 4.0}, worst{4.0, 3.0, 2.0, 1.0}, flat(4, 7.0);

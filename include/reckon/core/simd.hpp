@@ -269,6 +269,9 @@ struct lane_counts {
     /// Adds 1 where the mask holds.
     RECKON_INLINE void add(pack_mask<T, Isa> m) noexcept { v = ops::count(v, m.m); }
     RECKON_INLINE void store(bits* p) const noexcept { ops::store_counts(p, v); }
+    friend RECKON_INLINE lane_counts operator+(lane_counts a, lane_counts b) noexcept {
+        return {static_cast<decltype(a.v)>(a.v + b.v)};
+    }
     friend RECKON_INLINE bits reduce_add(lane_counts a) noexcept { return ops::sum_counts(a.v); }
 };
 

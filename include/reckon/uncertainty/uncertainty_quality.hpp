@@ -16,32 +16,13 @@
 #include "reckon/core/sort.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/metrics/rank_correlation.hpp"  // IWYU pragma: export
 #include "reckon/metrics/score_bins.hpp"
 #include "reckon/uncertainty/detail/counted_map.hpp"
 
 namespace reckon {
 
-/// Rank correlation and the rows it saw.
-struct spearman_result {
-    double correlation = std::numeric_limits<double>::quiet_NaN();
-    counts seen;
-};
-
 namespace detail {
-
-// Midranks from 1, equal values share the mean of theirs.
-template <class Isa>
-std::vector<double> midranks(const std::vector<double>& values) {
-    const auto order = ascending_order<Isa>(vector_view<const double>(values.data(), values.size()));
-    std::vector<double> ranks(values.size());
-    for (std::size_t i = 0; i < order.size();) {
-        std::size_t next = i + 1;
-        while (next < order.size() && values[order[next]] == values[order[i]]) ++next;
-        const double rank = 0.5 * static_cast<double>(i + 1 + next);
-        for (; i < next; ++i) ranks[order[i]] = rank;
-    }
-    return ranks;
-}
 
 // Columns of a pair that have no NaN.
 struct clean_pairs {
@@ -66,37 +47,6 @@ clean_pairs pairs_without_nan(const char* kernel, const A& first, const B& secon
 }
 
 }  // namespace detail
-
-/// Spearman's rank correlation: Pearson's of the midranks.
-///
-/// Shapes    first, second [N] of any arithmetic type.
-/// Returns   the correlation, NaN when a column is constant or has no rows, and the counts.
-/// Throws    std::invalid_argument when lengths differ. Rows with a NaN are counted and skipped; infinities have their
-///           place in the order.
-/// Cost      two radix sorts on one thread.
-/// Numerics  sums of centred midranks, which are multiples of 1/2 and so exact up to 2^53; 1 and -1 come out exactly
-///           for columns of the same and of the opposite order.
-/// Source    Spearman 1904.
-template <vector_like A, vector_like B, class Isa = isa::native>
-spearman_result spearman(const A& first, const B& second) {
-    const detail::clean_pairs pairs = detail::pairs_without_nan("spearman", first, second);
-    spearman_result result;
-    result.seen = pairs.seen;
-    const std::vector<double> a = detail::midranks<Isa>(pairs.first), b = detail::midranks<Isa>(pairs.second);
-    const double middle = 0.5 * (static_cast<double>(a.size()) + 1.0);
-    double product = 0.0, a_square = 0.0, b_square = 0.0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        const double x = a[i] - middle, y = b[i] - middle;
-        product += x * y;
-        a_square += x * x;
-        b_square += y * y;
-    }
-    if (!(a_square > 0.0 && b_square > 0.0)) return result;
-    const double ratio =
-        a_square == b_square ? product / a_square : product / (std::sqrt(a_square) * std::sqrt(b_square));
-    result.correlation = std::clamp(ratio, -1.0, 1.0);
-    return result;
-}
 
 /// Mean error of the rows that are left when the most uncertain ones are dropped.
 struct sparsification_curve {

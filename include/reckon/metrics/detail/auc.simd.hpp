@@ -30,7 +30,7 @@ std::uint64_t compare_pairs(const float* negatives, std::size_t negative_count, 
         const pack negative =
             j + pack::lanes <= negative_count
                 ? pack::load(negatives + j)
-                : pack::load_padded(negatives + j, negative_count - j, std::numeric_limits<float>::infinity());
+                : pack::load_padded(negatives + j, negative_count - j, std::numeric_limits<float>::quiet_NaN());
         for (std::size_t i = 0; i < positive_count; ++i) {
             const pack positive(positives[i]);
             won += select(negative < positive, one, zero) + select(negative <= positive, one, zero);
