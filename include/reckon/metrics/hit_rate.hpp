@@ -1,0 +1,86 @@
+// Share of the lists that show something relevant on their first k ranks.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <type_traits>
+
+#include "reckon/core/expects.hpp"
+#include "reckon/core/isa.hpp"
+#include "reckon/core/monoids.hpp"
+#include "reckon/core/views.hpp"
+#include "reckon/exec/policies.hpp"
+#include "reckon/metrics/detail/first_relevant.hpp"
+#include "reckon/metrics/detail/ranked_list.hpp"
+#include "reckon/metrics/tie_rule.hpp"
+
+namespace reckon {
+
+struct hit_rate_options {
+    /// Ranks that count; 0 for all.
+    std::size_t k = 10;
+    /// >= 0. A row is relevant when its label is above.
+    double threshold = 0.0;
+    tie_rule ties = tie_rule::expected;
+    /// What a list without a relevant row counts.
+    empty_rule empty = empty_rule::skip;
+};
+
+namespace detail {
+
+// Chance that the first k ranks reach one of `relevant` rows in a random order of `level` rows that follow `above` ones.
+//   1 - C(level - relevant, t) / C(level, t),   t = k - above, as a product over the fewer of t and `relevant`
+inline double expected_hit(const first_relevant& found, std::size_t k) noexcept {
+    if (k <= found.above) return 0.0;
+    const std::size_t t = k - found.above;
+    if (t + found.relevant > found.level) return 1.0;
+    const std::size_t steps = (std::min)(t, found.relevant), other = (std::max)(t, found.relevant);
+    double miss = 1.0;
+    for (std::size_t i = 0; i < steps; ++i) {
+        miss *= static_cast<double>(found.level - other - i) / static_cast<double>(found.level - i);
+    }
+    return 1.0 - miss;
+}
+
+}  // namespace detail
+
+/// Hit rate at k: 1 for a list with a relevant row on its first k ranks, else 0; the mean over lists is their share. For
+/// lists with one relevant row it is recall at k.
+///
+/// Shapes    scores [N] float or double; labels [N] of numbers; offsets [S + 1], unsigned: list s has the rows
+///           offsets[s] .. offsets[s + 1] - 1. per_list [S] of float or double, or none.
+/// Writes    per_list: the value of each list, NaN where it has none.
+/// Returns   mean_value{sum, number} over the lists that have a value; merges over shards.
+/// Throws    std::invalid_argument on shapes and offsets, and when the threshold is negative or NaN. A row with a NaN
+///           score stands on no rank, a NaN label is not relevant, infinite scores have their place.
+/// Cost      three passes in lanes, no sort.
+/// Numerics  exact but for the mean over orders of equal rows: a product of at most k factors, error below 2 k roundings
+///           of 1.
+/// Source    ties McSherry and Najork 2008, form of the product ours.
+template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class L = none,
+          class Isa = isa::native>
+mean_value hit_rate(const Policy& where, const P& scores, const Y& labels, const Offsets& offsets,
+                    const hit_rate_options& options = {}, L&& per_list = {}) {
+    exec::detail::require_host_policy<Policy>();
+    expects(options.threshold >= 0.0, "hit_rate", "threshold must be at least 0, got ", options.threshold);
+    const auto rows = detail::make_scored_lists("hit_rate", scores, labels, offsets);
+    using batch = std::remove_const_t<decltype(rows)>;
+    using Label = typename batch::label_type;
+    const detail::relevance<Label> relevant(options.threshold);
+    return detail::mean_over_lists<Isa>("hit_rate", where, rows.lists, per_list, [&] {
+        using finder = detail::first_relevant_finder<typename batch::score_type, Label, Isa>;
+        return [&rows, &options, find = finder(relevant)](std::size_t first, std::size_t n) mutable {
+            const auto* const s = rows.scores.data() + first;
+            const auto* const y = rows.labels.data() + first;
+            const detail::first_relevant found = find.find(s, y, n);
+            if (found.total == 0) return detail::empty_value(options.empty);
+            if (found.relevant == 0) return 0.0;
+            const std::size_t k = options.k == 0 ? n : options.k;
+            const auto rank = detail::rank_of_first(found, options.ties, s, y, n, find.relevant());
+            if (rank.low != rank.high) return detail::expected_hit(found, k);
+            return rank.low <= k ? 1.0 : 0.0;
+        };
+    });
+}
+
+}  // namespace reckon
