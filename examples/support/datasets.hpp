@@ -6,6 +6,7 @@
 //  adult            32,561  24.1 %     adult/adult.data | adult/adult.csv                , no header | header
 //  credit_default   30,000  22.1 %     credit_default/default_of_credit_card_clients.csv ; header
 //  open_bandit      10,000   0.7 %     open_bandit/bts_men.csv                           , header
+//  kuairand         41,828  46.2 %     kuairand/views.tsv                                tab, header
 //
 //  name             label                        positive  fields to calibrate           left out, and why
 //  bank_marketing   y                            yes       job month poutcome contact    duration: known after the call
@@ -16,6 +17,8 @@
 //  credit_default   default payment next month   1         EDUCATION MARRIAGE PAY_0 AGE  ID: a row number
 //  open_bandit      click                        1         item_id position              timestamp: order only;
 //                                                          user_feature_1 user_feature_2 propensity_score: the policy's
+//  kuairand         long_view                    1         user_id video_id              play_time_ms: what happened
+//                                                                                        after; is_click ... alike
 //
 // A file is looked for below the environment variable RECKON_DATA_DIR, then below the macro of that name, then in
 // ./data. examples/get_data.sh brings adult and open_bandit into ./data. The adult file with a header writes a missing
@@ -123,6 +126,19 @@ inline const std::vector<dataset_info>& known_datasets() {
          .numbers = {},
          .left_out = {"timestamp", "propensity_score"},
          .by_time = true},
+        {.name = "kuairand",
+         .title = "KuaiRand: views of a short-video app with a like or a dislike (Gao et al. 2022)",
+         .licence = "CC BY-SA 4.0",
+         .files = {{"kuairand/views.tsv", '\t', true}},
+         .names = {},
+         .label = "long_view",
+         .positive = "1",
+         .fields = {"user_id", "video_id"},
+         .categories = {"user_id", "video_id", "hourmin"},
+         .numbers = {"duration_ms"},
+         .left_out = {"play_time_ms", "comment_stay_time", "is_click", "is_follow", "is_comment", "is_forward",
+                      "is_profile_enter", "label"},
+         .by_time = false},
     };
     return all;
 }

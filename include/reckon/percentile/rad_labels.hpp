@@ -78,7 +78,7 @@ counts rad_labels(const Policy& where, const Users& users, const Items& items, c
     for (const std::size_t room : {out.user.size(), out.item.size(), out.both.size()}) {
         expects(room == 0 || room == n, "rad_labels", n, " rows of feedback but room for ", room, " labels");
     }
-    detail::ranked_rows user, item;
+    detail::side_ranks user, item;
     if constexpr (has_users) {
         if (wants_user) {
             std::vector<std::uint32_t> bucket;
@@ -107,7 +107,7 @@ counts rad_labels(const Policy& where, const Users& users, const Items& items, c
             if (!out.user.empty()) out.user[i] = user.percentiles[i];
             if (!out.item.empty()) out.item[i] = item.percentiles[i];
             if (!out.both.empty()) {
-                const auto side = [&](const detail::ranked_rows& ranked) -> probit_side {
+                const auto side = [&](const detail::side_ranks& ranked) -> probit_side {
                     const double support = ranked.support[i];
                     return {ranked.percentiles[i], probit_weight(support, options.support), support};
                 };

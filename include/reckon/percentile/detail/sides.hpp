@@ -67,14 +67,14 @@ std::vector<std::uint32_t> bucket_rows(const Policy& where, const duration_bucke
 
 /// Percentile of each row inside its group and the number of values there, in the order of the rows. A row whose bucket is
 /// no_bucket has no place, as if its value were NaN; no buckets given is a bucket for every row.
-struct ranked_rows {
+struct side_ranks {
     std::vector<float> percentiles;
     std::vector<std::uint32_t> support;
 };
 template <class Isa, class Policy>
-ranked_rows rank_rows(const Policy& where, const row_groups& groups, vector_view<const float> values,
-                      const std::vector<std::uint32_t>& bucket) {
-    ranked_rows ranked{std::vector<float>(values.size()), std::vector<std::uint32_t>(values.size())};
+side_ranks rank_rows(const Policy& where, const row_groups& groups, vector_view<const float> values,
+                     const std::vector<std::uint32_t>& bucket) {
+    side_ranks ranked{std::vector<float>(values.size()), std::vector<std::uint32_t>(values.size())};
     if (values.empty()) return ranked;
     exec::map_parts(
         where, groups.size(),
