@@ -141,8 +141,8 @@ RECKON_INLINE T reduce_max(simd::pack<T, Isa> a) noexcept {
 struct chunk_sums {
     std::vector<double> top, sum;
     std::size_t rows = 0;
-    chunk_sums(std::size_t chunks, std::size_t block_rows)
-        : top(chunks * block_rows), sum(chunks * block_rows), rows(block_rows) {}
+    chunk_sums(std::size_t chunks, std::size_t rows_a_chunk)
+        : top(chunks * rows_a_chunk), sum(chunks * rows_a_chunk), rows(rows_a_chunk) {}
 };
 
 // A chunk of a block whose exponents are known to be moderate: powers and their sums in one pass, in registers.
