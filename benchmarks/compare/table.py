@@ -17,7 +17,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEERS = os.path.join(HERE, "../peers")
-SPLINES, PARAMETRIC = "splines.py", "parametric.py"
+SPLINES, PARAMETRIC, RANKING, LISTS, SKETCHES = "splines.py", "parametric.py", "ranking.py", "ranked_lists.py", "sketches.py"
 
 # label, target ns, program, case, plain case, peer task, peer variant; then, where they are not calibration.py and any
 # size, the script and the largest size that the peer can do
@@ -51,6 +51,16 @@ ROWS = [
     ("Spiegelhalter's z", None, "metrics_score_metrics", "spiegelhalter", "plain_spiegelhalter_loop", None, None),
     ("KS error", None, "metrics_score_metrics", "calibration_ks", "plain_ks_loop", None, None),
     ("calibration slope", None, "metrics_score_metrics", "calibration_slope", "plain_slope_loop", None, None),
+    ("UAUC, lists of 100, 0/1 labels", 2.5, "metrics_user_auc", "uauc_100", "plain_sort_100", "uauc", "lists100", RANKING),
+    ("UAUC, lists of 5 to 1000, 0/1 labels", None, "metrics_user_auc", "uauc_ragged", "plain_sort_ragged", "uauc", "ragged", RANKING),
+    ("UAUC, lists of 100, graded labels", None, "metrics_user_auc", "uauc_graded_100", "plain_loop_graded_100", "uauc_graded", "lists100", RANKING),
+    ("XAUC", None, "metrics_user_auc", "xauc_graded", "plain_fenwick_graded", "xauc", "graded", RANKING),
+    ("Spearman, one column", None, "metrics_rank_correlation", "spearman_column", None, "spearman", "graded", RANKING),
+    ("nDCG@10, lists of 100", 3, "metrics_ranked_lists", "ndcg_distinct", "plain_ndcg_distinct", "ndcg10", "distinct", LISTS),
+    ("MRR, lists of 100", 1.5, "metrics_ranked_lists", "reciprocal_rank_distinct", "plain_reciprocal_rank_distinct", "reciprocal_rank", "distinct", LISTS),
+    ("hit rate@10, lists of 100", 1.5, "metrics_ranked_lists", "hit_rate_distinct", "plain_hit_rate_distinct", "hit_rate10", "distinct", LISTS),
+    ("MAP, lists of 100", None, "metrics_ranked_lists", "average_precision_distinct", "plain_average_precision_distinct", "average_precision", "distinct", LISTS),
+    ("quantile sketch, k = 200, absorb", 10, "percentile_kll", "absorb<200>", "plain_sort", "kll_absorb", "lognormal", SKETCHES),
     ("ConfCalib apply, 3 fields", None, "calibration_confcalib", "confcalib_apply_ratio", "confcalib_plain_loop_ratio", "confcalib_apply", "cells1e3"),
 ]
 
@@ -104,15 +114,19 @@ def main():
             ours, limits, plain_ratios, peer_times, peer_ratios = [], [], [], {}, {}
             for _ in range(options.rounds):
                 found = run_program(options, program, [c for c in (sized(case, n), sized(plain, n)) if c])
+                if sized(case, n) not in found:
+                    break  # a program with sizes of its own
                 ns, limit = found[sized(case, n)]
                 ours.append(ns)
                 limits.append(limit)
-                if plain:
+                if sized(plain, n) in found:
                     plain_ratios.append(found[sized(plain, n)][0] / ns)
                 peers = run_peers(options, script, task, variant, n) if task and n <= most else {}
                 for peer, peer_ns in peers.items():
                     peer_times.setdefault(peer, []).append(peer_ns)
                     peer_ratios.setdefault(peer, []).append(peer_ns / ns)
+            if not ours:
+                continue
             best = min(peer_times, key=lambda peer: min(peer_times[peer]), default=None)
             cells = [label, f"{n:.0e}".replace("e+0", "e"), target or "", f"{min(ours):.2f}", f"{max(limits):.2f}",
                      f"{statistics.median(plain_ratios):.1f}" if plain_ratios else "", best or "",

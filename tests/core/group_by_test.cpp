@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <stdexcept>
 #include <vector>
 
 #include "reckon/core/random.hpp"
@@ -22,6 +23,9 @@ TEST_CASE("group_by: worked example") {
     CHECK_FALSE(groups.in_place());
     const std::vector<float> seconds{1, 2, 3, 4, 5, 6};
     CHECK(groups.gather(input(seconds)) == std::vector<float>{2, 5, 1, 3, 6, 4});
+    const std::vector<float> two{1, 2};
+    CHECK_THROWS_WITH_AS(groups.gather(input(two)), "grouped_rows: 6 ids but a column of 2", std::invalid_argument);
+    CHECK(grouped_rows<int>().gather(vector_view<const float>()).empty());
     CHECK(make_segments("test", groups.offsets, users.size()).size() == 3);
 }
 

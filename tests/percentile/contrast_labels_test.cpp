@@ -442,9 +442,19 @@ TEST_CASE("contrast_labels: unknown predictions, infinite values, thin histories
             const results r = labels(serial, t.histories(), users, y, {.weight = kind, .clip = clip});
             for (std::size_t i = 0; i < users.size(); ++i) {
                 CHECK((r.wins[i] >= 0.0f && r.losses[i] >= 0.0f));
+                CHECK(std::isfinite(r.wins[i] + r.losses[i]));
                 if (clip < 11.0) CHECK(r.wins[i] + r.losses[i] <= 10.0f);
             }
             if (kind != value_weight::none) CHECK(r.wins[5] + r.losses[5] == 0.0f);
+        }
+    }
+    // Many weights at their end do not add up to infinity, and neither does the loss.
+    const table long_row({floats(300, 0.0f)});
+    for (const value_weight kind : {value_weight::gap, value_weight::loggap, value_weight::winner}) {
+        for (const float huge : {3e38f, inf}) {
+            const results r = labels(serial, long_row.histories(), ids{0}, floats{huge}, {.weight = kind});
+            CHECK(std::isfinite(r.wins[0] + r.losses[0]));
+            CHECK(std::isfinite(weighted_pair_bce(serial, floats{-1.0f}, r.wins, r.losses).sum()));
         }
     }
     // All ties under gap: no weight at all, the label still 1/2.

@@ -31,8 +31,12 @@ struct grouped_rows {
     /// True when the input already ascended, so that row(k) is k.
     bool in_place() const noexcept { return rows.empty(); }
     /// column[row(k)] for every k: a column in the gathered order.
+    ///
+    /// Throws    std::invalid_argument unless the column has as many rows as the ids had.
     template <class T>
     std::vector<T> gather(vector_view<const T> column) const {
+        const std::size_t n = offsets.empty() ? 0 : offsets.back();
+        expects(column.size() == n, "grouped_rows", n, " ids but a column of ", column.size());
         std::vector<T> out(column.size());
         for (std::size_t k = 0; k < out.size(); ++k) out[k] = column[row(k)];
         return out;

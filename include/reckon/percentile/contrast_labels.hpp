@@ -33,7 +33,7 @@ namespace reckon {
 /// Throws    std::invalid_argument when lengths differ, a temperature or clip is not positive, or predictions are
 ///           missing on either side where boot, lex or smoothing need them. An unknown (NaN) difference of predictions
 ///           counts as 0, so the tie counts 1/2. Infinities are values: equal ones tie, and a weight without a clip
-///           ends at the largest float.
+///           ends at 2^100, about 1.3e30.
 /// Cost      strict and mid without weights: two comparisons a slot in integer lanes; with 8 or more anchors of one
 ///           user in a row, lanes run over the anchors. Rows are asked for ahead of their use. boot adds an exponential
 ///           for a register with a tie, smooth and loggap one function a slot. Scratch of one row where slots are drawn

@@ -32,7 +32,7 @@ namespace reckon {
 ///           as kll_sketch::merge(). Commutative bit for bit. absorb() gives the same bits under every policy.
 /// Throws    std::invalid_argument for k out of range, lengths that differ, 2^32 rows or more in one call, and from
 ///           merge when k or seed differ. A NaN value is counted and skipped.
-/// Memory    17 bytes a group and 4 bytes a value up to k values; beyond, 17 + 24 + 8 levels + 4 values kept.
+/// Memory    17 bytes a group and 4 bytes a value up to k values; beyond, 17 + 24 + 4 levels + 4 values kept.
 /// Cost      absorb and merge copy all groups once: feed large batches. A batch of N rows is gathered by user in
 ///           group_by(). Twice the memory while they run.
 class kll_sketches {

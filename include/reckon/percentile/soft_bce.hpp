@@ -23,9 +23,10 @@ namespace reckon {
 /// Returns   mean_value{sum, sum of weights}; merges over shards.
 /// Throws    std::invalid_argument when lengths differ. A NaN label is missing: like weight 0 it adds nothing, neither
 ///           to the mean. Propagates a NaN logit.
-/// Cost      one pass, one exponential and one division a row for value and gradient, a division more for the Hessian.
+/// Cost      one pass, one exponential, one logarithm and one division a row.
 /// Numerics  lanes add up blocks of 256 rows, blocks are compensated doubles: relative error below 2e-6 for float,
-///           1e-13 for double. No overflow for any logit; p (1 - p) keeps its relative accuracy at both ends.
+///           1e-13 for double. A logit may be of any size, also infinite: value, slope and p (1 - p) keep their relative
+///           accuracy at both ends, but for labels strictly between, where the slope is a difference.
 template <exec::policy Policy, vector_like Z, vector_like C, class W = none, class G = none, class H = none,
           class Isa = isa::native>
 mean_value soft_bce(const Policy& where, const Z& logits, const C& labels, const W& weights = {}, G&& gradient = {},

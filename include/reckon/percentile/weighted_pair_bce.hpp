@@ -30,7 +30,7 @@ namespace reckon {
 /// Throws    std::invalid_argument when lengths differ. Rows without a weighted comparison (wins + losses = 0), missing
 ///           ones (NaN) and rows of weight 0 add nothing, neither to the mean. Propagates a NaN logit.
 /// Cost      as soft_bce().
-/// Numerics  as soft_bce(), relative to the sum of magnitudes.
+/// Numerics  as soft_bce(); the slope is relative to wins + losses where both are there.
 template <exec::policy Policy, vector_like Z, vector_like P, vector_like M, class W = none, class G = none,
           class H = none, class Isa = isa::native>
 mean_value weighted_pair_bce(const Policy& where, const Z& logits, const P& wins, const M& losses,

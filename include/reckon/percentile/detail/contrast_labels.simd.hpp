@@ -385,7 +385,7 @@ struct contrast_fold {
     template <tie_mode Mode, class Rows>
     void sum(const Rows& rows) {
         using pack = simd::pack<float, Isa>;
-        constexpr double largest = static_cast<double>((std::numeric_limits<float>::max)());
+        constexpr double largest = 0x1p100;  // sums of a block, and of their products in the loss, stay finite
         constexpr float nan = std::numeric_limits<float>::quiet_NaN();
         const auto rate = static_cast<float>((std::min)(1.0 / options.temperature, largest));
         contrast_numbers<pack> numbers{pack(rate), pack(static_cast<float>(options.smoothing)),

@@ -59,7 +59,8 @@ struct pair_fold {
                     return whole ? pack::load(p + i) : pack::load_padded(p + i, left, T(0));
                 };
                 const pack x = load(z), wins = load(win);
-                const pack mass = Pairs ? wins + load(lose) : one;
+                const pack lost = Pairs ? load(lose) : one - wins;
+                const pack mass = Pairs ? wins + lost : one;
                 // A padded row has weight 0.
                 pack w = one;
                 if (weighted) {
@@ -75,17 +76,22 @@ struct pair_fold {
                 // Also where the weight is 0 the rest may be NaN, which 0 * NaN would let through.
                 const auto skipped = w == zero;
                 const pack t = math::exp(zero - absolute(x));
-                const pack p = select(x < zero, t, one) / (one + t);
-                const pack softplus = maximum(zero, x) + math::detail::log1p_of_fraction(t);
-                const pack value = Pairs ? mul_add(mass, softplus, zero - wins * x) : softplus - wins * x;
+                // p and 1 - p, and softplus(+-x) = max(0, +-x) + log(1 + t): no difference of nearly equal numbers.
+                const pack share = one / (one + t);
+                const pack p = select(x < zero, t, one) * share, q = select(x < zero, one, t) * share;
+                const auto times = [&](pack side, pack distance) {  // 0 times infinity is 0
+                    return select(side == zero, zero, side * distance);
+                };
+                const pack value = mul_add(mass, math::detail::log1p_of_fraction(t),
+                                           times(wins, maximum(zero, zero - x)) + times(lost, maximum(zero, x)));
                 values += select(skipped, zero, w * value);
                 weights += w;
                 const auto add = [&](T* to, pack derivative) {
                     const pack sum = load(to) + select(skipped, zero, factor * w * derivative);
                     whole ? sum.store(to + i) : sum.store_head(to + i, left);
                 };
-                if (with_gradient) add(g, Pairs ? mul_add(mass, p, zero - wins) : p - wins);
-                if (with_hessian) add(h, mass * (t / ((one + t) * (one + t))));
+                if (with_gradient) add(g, lost * p - wins * q);
+                if (with_hessian) add(h, mass * (p * q));
             }
             loss.merge(mean_value(static_cast<double>(reduce_add(values)), static_cast<double>(reduce_add(weights))));
         }
