@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <vector>
 
 #include "error.hpp"
@@ -16,6 +17,11 @@ namespace reckon::bench {
 
 /// Sizes that the tables in docs/performance.md use.
 inline constexpr std::int64_t sizes[] = {10'000, 1'000'000, 10'000'000};
+
+/// True when the environment has RECKON_BENCH_SMOKE: every case should run once, at its least size, and no time is looked at.
+inline bool smoke() {
+    return std::getenv("RECKON_BENCH_SMOKE") != nullptr;
+}
 
 /// Sets the counters after the timed loop. `items` is the number per iteration, `cost` is per item, and `working_set`
 /// the bytes that the loop touches again and again: it selects the memory level whose bandwidth bounds the time.
@@ -48,14 +54,17 @@ inline void report(benchmark::State& state, std::size_t items, const item_cost& 
 
 /// For `->Apply(with_sizes)`: one run per size of the tables.
 inline void with_sizes(benchmark::internal::Benchmark* b) {
-    for (const std::int64_t n : sizes) b->Arg(n);
+    for (const std::int64_t n : sizes) {
+        if (!smoke() || n == sizes[0]) b->Arg(n);
+    }
 }
 
 /// For `->Apply(repeated)`: seven repetitions, of which the minimum and the median of ns/item are to be read (for a
 /// rate the row `min` is the slowest repetition).
 inline void repeated(benchmark::internal::Benchmark* b) {
-    b->Repetitions(7)->DisplayAggregatesOnly()->ComputeStatistics(
-        "min", [](const std::vector<double>& v) { return *std::min_element(v.begin(), v.end()); });
+    b->Repetitions(smoke() ? 1 : 7)
+        ->DisplayAggregatesOnly()
+        ->ComputeStatistics("min", [](const std::vector<double>& v) { return *std::min_element(v.begin(), v.end()); });
 }
 
 /// For `->Apply(threaded)`: more than one thread works, so CPU time is that of the process and rates use wall time.

@@ -164,7 +164,8 @@ constexpr shape shapes[] = {{1, 1, 1},   {5, 6, 2},    {6, 16, 16},    {7, 17, 5
 
 TEST_CASE_TEMPLATE("info_nce, clip_loss: against the definition", T, float, double) {
     for (const shape& s : shapes) {
-        for (const double length : {1.0, 20.0}) {  // at temperature 0.05 the second has logits of up to 8000
+        // At temperature 0.05 logits of up to 20, 97 (no longer moderate) and 8000.
+        for (const double length : {1.0, 2.2, 20.0}) {
             for (const kind which : {kind::nce, kind::clip}) {
                 const std::size_t n = which == kind::clip ? s.batch : s.keys;
                 CAPTURE(s.batch);
@@ -317,9 +318,40 @@ TEST_CASE("info_nce, clip_loss: finite logits of any size stay finite") {
     }
 }
 
+TEST_CASE("clip_loss: the padding of tiles does not reach the gradients, whatever the sums") {
+    // Every logit alike, so that the log-sum-exps are those of the padding's worst case somewhere on the way.
+    const std::size_t b = 5;
+    std::vector<float> q(2 * b), k(2 * b);
+    for (std::size_t i = 0; i < b; ++i) q[2 * i] = 1.0f;
+    for (const float sign : {-1.0f, 1.0f}) {
+        for (std::size_t i = 0; i < b; ++i) k[2 * i] = sign;
+        for (double logit = 55.0; logit < 400.0; logit += 0.25) {
+            const auto got = run(kind::clip, serial, q, k, 2, 1.0 / logit);
+            bool calm = true;
+            for (const auto* column : {&got.queries, &got.keys}) {
+                for (const float x : *column) calm = calm && std::fabs(x) < 1.0f;
+            }
+            CAPTURE(logit);
+            CHECK(calm);
+        }
+    }
+}
+
+TEST_CASE("info_nce: queries and keys of very different size") {
+    for (const double size : {1e9, 1e15}) {
+        // Each prefers the other's key by 118 nats.
+        const auto s = static_cast<float>(size), small_one = static_cast<float>(59.0 / size);
+        const std::vector<float> q{small_one, 0, -small_one, 0}, k{-s, 0, s, 0};
+        const auto got = run(kind::nce, serial, q, k, 2, 1.0);
+        CHECK_NEAR(got.queries[0], 2.0 * size, reduction<float>(16));
+        CHECK_NEAR(got.queries[2], -2.0 * size, reduction<float>(16));
+    }
+}
+
 TEST_CASE("info_nce: a NaN reaches its own row and every key") {
     auto q = unit_rows<float>(20, 4, 13);
     const auto k = unit_rows<float>(40, 4, 14);
+    q[0] = 100.0f;  // logits of up to 2000 before the row
     q[4 * 5 + 1] = std::numeric_limits<float>::quiet_NaN();
     const auto got = run(kind::nce, serial, q, k, 4, 0.05);
     CHECK(std::isnan(got.loss));

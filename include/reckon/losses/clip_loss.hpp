@@ -73,10 +73,10 @@ template <class T, class Isa>
 void symmetric_wide_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T* held,
                           chunk_sums& rows, column_sums& columns) {
     using block = tile::block<T, Isa>;
-    T* const base = held - chunk * k.panels_a_chunk * q.padded() * block::cols;
-    wide_chunk_exponents(q, k, chunk, base, rows);
-    for (std::size_t p = chunk * k.panels_a_chunk; p < k.chunk_end(chunk); ++p) {
-        const T* const exponents = base + p * q.padded() * block::cols;
+    const std::size_t origin = chunk * k.panels_a_chunk;
+    wide_chunk_exponents(q, k, chunk, held, origin, rows);
+    for (std::size_t p = origin; p < k.chunk_end(chunk); ++p) {
+        const T* const exponents = held + (p - origin) * q.padded() * block::cols;
         for (std::size_t c = 0; c < block::cols && p * block::cols + c < k.count; ++c) {
             const std::size_t j = p * block::cols + c;
             double top = static_cast<double>(exponents[c]), sum = 0.0;
@@ -95,7 +95,7 @@ void symmetric_wide_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa
     }
     T top[query_block<T, Isa>::most_rows];
     for (std::size_t r = 0; r < q.rows; ++r) top[r] = static_cast<T>(rows.top[chunk * rows.rows + r]);
-    wide_chunk_powers(q, k, chunk, top, base, rows);
+    wide_chunk_powers(q, k, chunk, top, held, origin, rows);
 }
 
 // kept(r, j) = (2^(exponent - row[r]) + 2^(exponent - column[j])) / 2: what the gradients of both directions weigh with.
@@ -170,7 +170,7 @@ mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows
 
     const bool wants_rows = sums::wants_rows(grads);
     const detail::packed_keys<T, Isa> packed(keys, wants_rows);
-    const bool bounded = detail::largest_norm(queries) * detail::largest_norm(keys) / t <= detail::moderate_logit;
+    const bool bounded = detail::moderate(detail::largest_norm(queries), detail::largest_norm(keys), t);
     const std::size_t blocks = tile::panel_count(batch, rows_of::most_rows);
     constexpr double ln2 = 0.69314718055994530942;
 

@@ -57,7 +57,7 @@ mean_value info_nce(const Policy& where, const Q& query_rows, const K& key_rows,
 
     const bool wants_rows = sums::wants_rows(grads);
     const detail::packed_keys<T, Isa> packed(keys, wants_rows);
-    const bool bounded = detail::largest_norm(queries) * detail::largest_norm(keys) / t <= detail::moderate_logit;
+    const bool bounded = detail::moderate(detail::largest_norm(queries), detail::largest_norm(keys), t);
     const std::size_t blocks = tile::panel_count(batch, rows_of::most_rows);
     scratch_array<double> losses(batch);
     const auto finish = [&](const rows_of& q) {

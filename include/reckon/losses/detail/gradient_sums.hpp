@@ -48,7 +48,8 @@ double largest_norm(matrix_view<const T> rows) noexcept {
     for (std::size_t i = 0; i < rows.rows(); ++i) {
         const T* const x = rows.data() + i * rows.stride();
         const double square = dot(x, x, rows.cols());
-        if (!(square <= largest)) largest = square;  // NaN stays
+        if (square != square) return square;
+        if (square > largest) largest = square;
     }
     return std::sqrt(largest);
 }

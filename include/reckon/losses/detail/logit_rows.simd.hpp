@@ -35,12 +35,12 @@ RECKON_INLINE V exp2_moderate(V t) noexcept {
         return math::exp(t * V(T(0.69314718055994530942)));
     }
 }
-// 2^t for t <= 126; 0 from -126 down.
+// 2^t; 0 from -126 down, and no more than 2^126.
 template <class V>
 RECKON_INLINE V exp2_any(V t) noexcept {
     using T = simd::lane_t<V>;
-    // The bound comes first, so that NaN gets through.
-    return select(t <= V(T(-126)), V(T(0)), exp2_moderate(maximum(V(T(-126)), t)));
+    // The bounds come first, so that NaN gets through.
+    return select(t <= V(T(-126)), V(T(0)), exp2_moderate(minimum(V(T(126)), maximum(V(T(-126)), t))));
 }
 
 // Rows of queries that are swept together: their logits against all keys are held until both gradients are done.
@@ -67,8 +67,10 @@ struct query_block {
     double log_sum(std::size_t r) const noexcept { return top[r] * 0.69314718055994530942 + std::log(sum[r]); }
 };
 
-// Up to this many nats powers of e and their sums over 2^32 keys stay well inside the range of float.
-inline constexpr double moderate_logit = 60.0;
+// Whether powers of e of all logits, times a query or key and added up over 2^20 of them, stay inside the range of float.
+inline bool moderate(double largest_query, double largest_key, double temperature) noexcept {
+    return largest_query * largest_key / temperature <= 60.0 && largest_query <= 1e6 && largest_key <= 1e6;
+}
 
 // Keys packed once for all blocks of queries.
 template <class T, class Isa>
@@ -171,17 +173,18 @@ void bounded_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, s
     }
 }
 
-// The same for exponents of any size. First the exponents themselves and their largest; `kept` holds them.
+// The same for exponents of any size. First the exponents themselves and their largest; `kept` holds
+// them, from the panel `origin` on.
 template <class T, class Isa>
 void wide_chunk_exponents(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T* kept,
-                          chunk_sums& sums) {
+                          std::size_t origin, chunk_sums& sums) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes];
     std::fill(lanes, lanes + q.padded() * pack::lanes, -std::numeric_limits<T>::infinity());
     sweep_chunk(q, k, chunk, -std::numeric_limits<T>::infinity(), [&](block& t, std::size_t i, std::size_t p) {
         T* const top = lanes + i * block::rows * pack::lanes;
-        T* const out = kept + (p * q.padded() + i * block::rows) * block::cols;
+        T* const out = kept + ((p - origin) * q.padded() + i * block::rows) * block::cols;
 #pragma GCC unroll 6
         for (std::size_t r = 0; r < block::rows; ++r) {
             t.at[r][0].store(out + r * block::cols);
@@ -196,13 +199,13 @@ void wide_chunk_exponents(const query_block<T, Isa>& q, const packed_keys<T, Isa
 // Then their powers relative to top[r], in place.
 template <class T, class Isa>
 void wide_chunk_powers(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, const T* top,
-                       T* kept, chunk_sums& sums) {
+                       T* kept, std::size_t origin, chunk_sums& sums) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes] = {};
     for (std::size_t p = chunk * k.panels_a_chunk; p < k.chunk_end(chunk); ++p) {
         for (std::size_t r = 0; r < q.rows; ++r) {
-            T* const at = kept + (p * q.padded() + r) * block::cols;
+            T* const at = kept + ((p - origin) * q.padded() + r) * block::cols;
             const pack a = exp2_any(pack::load(at) - pack(top[r]));
             const pack b = exp2_any(pack::load(at + pack::lanes) - pack(top[r]));
             a.store(at);
@@ -237,7 +240,7 @@ void softmax_block(const Policy& where, query_block<T, Isa>& q, const packed_key
     if (bounded) {
         exec::for_each_index(where, k.chunks(), [&](std::size_t c) { bounded_chunk<Keep>(q, k, c, kept, sums); });
     } else if constexpr (Keep) {
-        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_exponents(q, k, c, kept, sums); });
+        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_exponents(q, k, c, kept, 0, sums); });
         T top[query_block<T, Isa>::most_rows];
         for (std::size_t r = 0; r < q.rows; ++r) {
             double largest = sums.top[r];
@@ -245,16 +248,15 @@ void softmax_block(const Policy& where, query_block<T, Isa>& q, const packed_key
             for (std::size_t c = 0; c < k.chunks(); ++c) sums.top[c * sums.rows + r] = largest;
             top[r] = static_cast<T>(largest);
         }
-        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_powers(q, k, c, top, kept, sums); });
+        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_powers(q, k, c, top, kept, 0, sums); });
     } else {
         // A chunk at a time, so that the exponents stay in the cache.
         scratch_array<T> held(q.padded() * k.panels_a_chunk * block::cols);
         for (std::size_t c = 0; c < k.chunks(); ++c) {
-            T* const base = held.data() - c * k.panels_a_chunk * q.padded() * block::cols;
-            wide_chunk_exponents(q, k, c, base, sums);
+            wide_chunk_exponents(q, k, c, held.data(), c * k.panels_a_chunk, sums);
             T top[query_block<T, Isa>::most_rows];
             for (std::size_t r = 0; r < q.rows; ++r) top[r] = static_cast<T>(sums.top[c * sums.rows + r]);
-            wide_chunk_powers(q, k, c, top, base, sums);
+            wide_chunk_powers(q, k, c, top, held.data(), c * k.panels_a_chunk, sums);
         }
     }
     merge_chunks(sums, k.chunks(), q);
