@@ -154,6 +154,7 @@ void sizes(benchmark::internal::Benchmark* b) {
         for (const std::int64_t capacity : {32, 64, 128, 256}) {
             // 1e6 users with large rows are gigabytes.
             if (users * capacity <= 64'000'000) b->Args({capacity, users});
+            if (reckon::bench::smoke()) return;
         }
     }
 }

@@ -35,6 +35,12 @@ TEST_CASE("philox4x32: published test vectors (Random123 known answers)") {
           block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
+TEST_CASE("mix_bits: outputs of SplitMix64") {
+    // The first outputs for the state 1234567, as published with the generator.
+    CHECK(reckon::mix_bits(1234567u + 0x9e3779b97f4a7c15u) == 6457827717110365317u);
+    CHECK(reckon::mix_bits(1234567u + 2 * 0x9e3779b97f4a7c15u) == 3203168211198807973u);
+}
+
 TEST_CASE("random_stream: bits are the low half of the block, and known at compile time") {
     static_assert(random_stream(0, 0).bits(0) == 0xe169c58d6627e8d5ull);
     constexpr random_stream rng(0x1122334455667788ull, 0x99aabbccddeeff00ull);

@@ -84,6 +84,9 @@ TEST_CASE("ks_uniform: bad input") {
     CHECK(std::isnan(ks_uniform(serial, values, std::vector<double>(8, 0.0)).value));
     CHECK_THROWS_WITH_AS(ks_uniform(serial, values, std::vector<double>{1.0}), "ks_uniform: 8 values but 1 weights",
                          std::invalid_argument);
+    CHECK_THROWS_WITH_AS(ks_uniform(serial, values, std::vector<double>{}), "ks_uniform: 8 values but 0 weights",
+                         std::invalid_argument);
+    CHECK(ks_uniform(serial, values, none{}).value == r.value);
 }
 
 TEST_CASE("wasserstein: worked example") {
@@ -154,6 +157,15 @@ TEST_CASE("wasserstein: bad input") {
     CHECK(std::isnan(wasserstein(serial, one, one, std::vector<double>{0.0}).value));
     CHECK_THROWS_AS(wasserstein(serial, mixed, one, one), std::invalid_argument);
     CHECK_THROWS_AS(wasserstein(serial, one, mixed, none{}, one), std::invalid_argument);
+    CHECK_THROWS_AS(wasserstein(serial, mixed, one, none_of_it), std::invalid_argument);
+    CHECK_THROWS_AS(wasserstein(serial, one, mixed, none{}, none_of_it), std::invalid_argument);
+    // The distance between the ends overflows, but nothing moves that far.
+    const std::vector<double> ends{-1.5e308, 1.5e308}, nearer{-1.5e308, 1.0e308};
+    CHECK(wasserstein(serial, ends, ends).value == 0.0);
+    CHECK_NEAR(wasserstein(serial, std::vector<double>{-1.5e308, 1.5e308, 1.5e308, -1.5e308}, ends).value, 0.0,
+               exact());
+    CHECK(wasserstein(serial, std::vector<double>{1.5e308}, std::vector<double>{-1.5e308}).value == inf);
+    CHECK_NEAR(wasserstein(serial, std::vector<double>{1.5e308}, std::vector<double>{1.0e308}).value, 0.5e308, ulp(2));
     const std::vector<std::uint32_t> offsets{0, 3, 5};
     std::vector<float> out(2);
     CHECK(group_wasserstein(serial, view(mixed, 1, 5).columns(0, 1), none_of_it, std::vector<std::uint32_t>{0, 0})
@@ -294,6 +306,28 @@ TEST_CASE("activity_calibration: bad input") {
     CHECK(empty.row(0).rows == 0);
     CHECK(std::isnan(empty.row(0).difference));
     CHECK(std::isnan(empty.finish()));
+    // Squares beyond 1e140 could add up to infinity.
+    const std::vector<double> large{1e150, 0.5, -1e141, 0.5}, ones(4, 1.0);
+    CHECK(activity_calibration(serial, users, large, y).seen() == counts{2, 2});
+    CHECK(activity_calibration(serial, users, y, large).seen() == counts{2, 2});
+    CHECK(activity_calibration(serial, users, y, y, {}, large).seen() == counts{2, 2});
+    const std::vector<double> most(4, 1e140), least(4, -1e140);
+    const activity_table far = activity_calibration(serial, users, most, least);
+    CHECK(far.seen() == counts{4, 0});
+    CHECK(to_bytes(from_bytes<activity_table>(to_bytes(far))) == to_bytes(far));
+    // Bins of [0, 1] are no buckets of activities.
+    CHECK_THROWS_WITH_AS(activity_table{score_bins()}, "activity_table: buckets must have cuts, got 15 of equal width",
+                         std::invalid_argument);
+    CHECK_THROWS_AS(activity_table{score_bins::width(2)}, std::invalid_argument);
+    CHECK(activity_table{score_bins::width(1)}.size() == 1);
+    // One empty bucket, made two.
+    std::vector<std::byte> bytes = to_bytes(activity_table{score_bins::width(1)});
+    bytes[reckon::detail::bytes_header_size] = std::byte{2};
+    const std::vector<std::byte> cell(bytes.end() - 72, bytes.end());
+    bytes.insert(bytes.end(), cell.begin(), cell.end());
+    testing::detail::repair(bytes);
+    CHECK_THROWS_WITH_AS(from_bytes<activity_table>(bytes), "activity_table: 2 buckets of equal width",
+                         std::runtime_error);
     // All ties: one bucket.
     CHECK(activity_calibration(serial, std::vector<int>{4, 5, 6}, three, three).size() == 1);
     CHECK_THROWS_AS(activity_calibration(serial, three, p, y), std::invalid_argument);

@@ -112,6 +112,11 @@ TEST_CASE("normalized_gini: bad input") {
     CHECK(std::isnan(normalized_gini(std::vector<float>{}, std::vector<float>{}).value));
     CHECK(std::isnan(normalized_gini(std::vector<float>{1, 2}, std::vector<int>{3, 3}).value));
     CHECK(std::isnan(normalized_gini(std::vector<float>{1}, std::vector<int>{3}).value));
+    // Differences that overflow: no value, rather than a wrong one.
+    CHECK(std::isnan(normalized_gini(std::vector<double>{1, 2, 3}, std::vector<double>{-1e308, 1e308, 0}).value));
+    CHECK(std::isnan(
+        normalized_gini(std::vector<double>{1, 2, 4, 3}, std::vector<double>{0, 1e307, 2e307, 7e307}).value));
+    CHECK(normalized_gini(std::vector<double>{1, 2, 3}, std::vector<double>{-1e300, 0, 1e300}).value == 1.0);
     CHECK_THROWS_WITH_AS(normalized_gini(scores, std::vector<int>(5)), "normalized_gini: 6 scores but 5 labels",
                          std::invalid_argument);
 }

@@ -30,9 +30,9 @@ inline constexpr tie_rule all_tie_rules[] = {tie_rule::expected, tie_rule::pessi
 
 /// The library's value; k = 0 is the whole list.
 template <class Policy, class P, class Y, class L>
-mean_value run_list_metric(list_metric metric, const Policy& where, const P& scores, const Y& labels,
-                           const std::vector<std::uint32_t>& offsets, std::size_t k, tie_rule ties, empty_rule empty,
-                           L& per_list) {
+list_mean run_list_metric(list_metric metric, const Policy& where, const P& scores, const Y& labels,
+                          const std::vector<std::uint32_t>& offsets, std::size_t k, tie_rule ties, empty_rule empty,
+                          L& per_list) {
     switch (metric) {
         case list_metric::ndcg:
             return ndcg(where, scores, labels, offsets, {.k = k, .ties = ties, .empty = empty}, per_list);

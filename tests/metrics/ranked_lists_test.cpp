@@ -74,9 +74,11 @@ TEST_CASE("ranked lists: worked example") {
     const std::vector<int> clicks{0, 1, 0, 0, 0, 0};
     const std::vector<std::uint32_t> two{0, 3, 6};
     std::vector<float> each(2);
-    const mean_value mean = reciprocal_rank(serial, more, clicks, two, {}, each);
+    const list_mean mean = reciprocal_rank(serial, more, clicks, two, {}, each);
     CHECK(mean.sum() == 0.5);
     CHECK(mean.weight() == 1.0);
+    CHECK(mean.lists == counts{1, 1});
+    CHECK(mean.seen == counts{6, 0});
     CHECK(each[0] == 0.5f);
     CHECK(std::isnan(each[1]));
     CHECK(reciprocal_rank(serial, more, clicks, two, {.empty = empty_rule::zero}).finish() == 0.25);
@@ -127,7 +129,8 @@ TEST_CASE("ranked lists: every order of equal rows, every rule, every cut") {
 
 TEST_CASE("ranked lists: against a sort, lengths around the lanes and cuts around the registers") {
     std::vector<std::size_t> lengths = sweep_lengths(8, false);
-    for (const std::size_t n : {20, 31, 32, 33, 47, 64, 100, 127, 128, 129, 200, 257, 700, 5000}) lengths.push_back(n);
+    for (const std::size_t n : {20u, 31u, 32u, 33u, 47u, 64u, 100u, 127u, 128u, 129u, 200u, 257u, 700u, 5000u})
+        lengths.push_back(n);
     for (const std::size_t levels : {0u, 5u, 60u}) {
         const auto lists = random_lists(lengths, levels, 4, levels + 1);
         const std::vector<double> wide(lists.scores.begin(), lists.scores.end());
@@ -290,8 +293,10 @@ TEST_CASE("ranked lists: the best order gives exactly 1") {
                     CHECK((v == 1.0 || std::isnan(v)));
                 }
             }
-            for (const double v : values(list_metric::ndcg, ideal, odd, lists.offsets, k, tie_rule::first)) {
-                CHECK((v == 1.0 || std::isnan(v)));
+            for (const list_metric metric : {list_metric::ndcg, list_metric::ndcg_linear}) {
+                for (const double v : values(metric, ideal, odd, lists.offsets, k, ties)) {
+                    CHECK((v == 1.0 || std::isnan(v)));
+                }
             }
         }
         std::vector<double> best(lists.labels.size());
@@ -325,24 +330,30 @@ TEST_CASE("ranked lists: threads give the same bits, shards merge") {
         const auto run = [&](const auto& where, auto s, auto y, const auto& offsets, auto& out) {
             return run_list_metric(metric, where, s, y, offsets, 10, tie_rule::expected, empty_rule::skip, out);
         };
-        const mean_value whole = run(serial, scores, labels, lists.offsets, each);
+        const list_mean whole = run(serial, scores, labels, lists.offsets, each);
+        const auto used =
+            static_cast<std::uint64_t>(std::count_if(each.begin(), each.end(), [](double v) { return v == v; }));
+        CHECK(whole.lists == counts{used, lists.size() - used});
+        CHECK(whole.seen == counts{scores.size(), 0});
         none nothing;
         CHECK(run(serial, scores, labels, lists.offsets, nothing).sum() == whole.sum());
         for (const unsigned threads : {1u, 3u}) {
             exec::pool pool(threads);
             std::vector<double> other(lists.size());
-            const mean_value got = run(exec::host{pool}, scores, labels, lists.offsets, other);
+            const list_mean got = run(exec::host{pool}, scores, labels, lists.offsets, other);
             CHECK(got.sum() == whole.sum());
             CHECK(got.weight() == whole.weight());
             CHECK_ALL_NEAR(other, each, exact());
         }
-        mean_value merged = run(serial, scores.slice(0, head.back()), labels.slice(0, head.back()), head, first);
+        list_mean merged = run(serial, scores.slice(0, head.back()), labels.slice(0, head.back()), head, first);
         merged.merge(run(serial, scores.slice(head.back(), scores.size() - head.back()),
                          labels.slice(head.back(), scores.size() - head.back()), tail, rest));
         first.insert(first.end(), rest.begin(), rest.end());
         CHECK_ALL_NEAR(first, each, exact());
         CHECK_NEAR(merged.sum(), whole.sum(), ulp(4));
         CHECK(merged.weight() == whole.weight());
+        CHECK(merged.lists == whole.lists);
+        CHECK(merged.seen == whole.seen);
     }
 }
 
@@ -362,6 +373,11 @@ TEST_CASE("ranked lists: bad and thin input") {
     CHECK_THROWS_AS(reciprocal_rank(serial, scores, labels, offsets, {.threshold = unknown}), std::invalid_argument);
     CHECK_THROWS_AS(hit_rate(serial, scores, labels, offsets, {.threshold = unknown}), std::invalid_argument);
     CHECK_THROWS_AS(average_precision(serial, scores, labels, offsets, {.threshold = unknown}), std::invalid_argument);
+    // Rows are numbered from the first one of their list: lists are limited, tables are not. Nothing is read.
+    const std::uint64_t many = std::uint64_t{1} << 32;
+    const vector_view<const float> huge(scores.data(), many);
+    CHECK_THROWS_WITH_AS(ndcg(serial, huge, huge, std::vector<std::uint64_t>{0, many}),
+                         "ndcg: a list of 4294967296 rows, fewer than 2^32 are possible", std::invalid_argument);
     // No lists, empty lists, lists of one.
     CHECK(std::isnan(ndcg(serial, empty, std::vector<int>{}, std::vector<std::uint32_t>{}).finish()));
     const std::vector<std::uint32_t> thin{0, 0, 1, 1, 2};
@@ -386,7 +402,19 @@ TEST_CASE("ranked lists: bad and thin input") {
         CHECK(value(metric, far, std::vector<int>{1, 0, 0}, 3) > 0.0);
     }
     CHECK(value(list_metric::recall, std::vector<double>{unknown, 0.5, 0.4}, labels, 3) == 0.5);
+    // A row without a score is taken like any other.
+    const std::vector<double> blind{unknown, 0.5, 0.4};
+    for (const list_metric metric : all_list_metrics) {
+        std::vector<double> out(1);
+        const list_mean mean =
+            run_list_metric(metric, serial, blind, labels, {0, 3}, 3, tie_rule::expected, empty_rule::skip, out);
+        CHECK(mean.seen == counts{3, 0});
+        CHECK(mean.lists == counts{1, 0});
+    }
     // Gains beyond the range of double have no value, nor zero.
+    const std::vector<double> large{1.7e308, 1.6e308};
+    CHECK(std::isnan(value(list_metric::ndcg_linear, std::vector<float>{1, 1}, large, 1)));
+    CHECK(value(list_metric::ndcg_linear, std::vector<float>{2, 1}, large, 1) == 1.0);
     CHECK(std::isnan(ndcg(serial, scores, std::vector<double>{2000.0, 0.0, 1.0}, offsets).finish()));
     CHECK(std::isnan(
         ndcg(serial, scores, std::vector<double>{inf, 0.0, 1.0}, offsets, {.empty = empty_rule::zero}).finish()));
@@ -411,6 +439,12 @@ TEST_CASE("ranked lists: thresholds compare in the type of the labels") {
     CHECK(share(std::vector<std::uint8_t>{255, 254, 0}, 1e9) == 0.0);
     CHECK(share(std::vector<float>{1.0f, static_cast<float>(inf), 0.0f}, 1e300) == 1.0);
     CHECK(share(std::vector<double>{1.0, inf, 0.0}, inf) == 0.0);
+    const bool clicks[] = {true, false, true};
+    const vector_view<const bool> clicked(clicks, 3);
+    CHECK(share(clicked, 0.0) == 2.0);
+    CHECK(share(clicked, 0.5) == 2.0);
+    CHECK(share(clicked, 1.0) == 0.0);
+    CHECK(share(clicked, 2.0) == 0.0);
 }
 
 TEST_CASE("leading rows: the order of a stable sort, in every instruction set") {

@@ -140,6 +140,18 @@ TEST_CASE("ranking_report: shards and threads give the same bits") {
     CHECK(to_bytes(merged) == to_bytes(want));
     CHECK_THROWS_AS(merged.merge(ranking_summary({.k = 5, .bootstrap = options.bootstrap})), std::invalid_argument);
     CHECK_THROWS_AS(merged.merge(ranking_summary()), std::invalid_argument);
+    // Other functions of a list cannot be merged nor compared.
+    const auto refused = [&](ranking_report_options other, const std::string& why) {
+        other.bootstrap = options.bootstrap;
+        const ranking_summary there(other);
+        CHECK_THROWS_WITH_AS(merged.merge(there), ("ranking_report::merge: " + why).c_str(), std::invalid_argument);
+        CHECK_THROWS_WITH_AS(merged.difference(there, ranking_metric::ndcg),
+                             ("ranking_report::difference: " + why).c_str(), std::invalid_argument);
+    };
+    refused({.k = 5}, "k = 10 here, 5 there");
+    refused({.threshold = 0.5}, "threshold 0 here, 0.5 there");
+    refused({.ties = tie_rule::trec}, "tie rule 0 here, 4 there");
+    refused({.empty = empty_rule::one}, "empty rule 0 here, 2 there");
 }
 
 TEST_CASE("ranking_report: a better model is seen, a constant one scores as chance") {

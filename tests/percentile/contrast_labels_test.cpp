@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "reckon/exec/pool.hpp"
+#include "reckon/percentile/weighted_pair_bce.hpp"
 #include "support/fixture.hpp"
 #include "support/random_data.hpp"
 #include "support/sweep.hpp"

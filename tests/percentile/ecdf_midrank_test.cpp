@@ -432,6 +432,28 @@ TEST_CASE("rad_labels: parts alone, no durations, threads, NaN, bad input") {
     CHECK(rad_labels(serial, std::vector<int>{}, std::vector<int>{}, std::vector<float>{}, nothing, {}) == counts{});
 }
 
+TEST_CASE("rad_labels: scratch goes with the rows, not with users times buckets") {
+    // Every row has a bucket of its own: 4000 users times 8000 buckets would be 128 MB of offsets.
+    const std::size_t n = 8000;
+    const auto users = random_integers<std::uint64_t>(n, n / 2, 1);
+    std::vector<float> durations(n), label(n);
+    for (std::size_t i = 0; i < n; ++i) durations[i] = static_cast<float>((i * 4001) % n);
+    const auto y = column<float>(n, 0, 3);
+    const auto used = testing::count_allocations(
+        [&] { rad_labels(serial, users, none{}, durations, y, {.user = view(label)}, {.buckets = n}); });
+    CHECK(used.peak_bytes <= (50 + 12) * n);
+    for (const float p : label) CHECK(p == 0.5f);
+    // Buckets as a column of durations, cut by hand: the same labels as of groups of (user, bucket).
+    const std::size_t parts = 50;
+    const auto cut = duration_buckets::fit(durations, parts);
+    std::vector<std::uint64_t> both(n);
+    for (std::size_t i = 0; i < n; ++i) both[i] = users[i] * parts + cut.index(static_cast<double>(durations[i]));
+    std::vector<float> want(n);
+    rad_labels(serial, both, none{}, none{}, y, {.user = view(want)});
+    rad_labels(serial, users, none{}, durations, y, {.user = view(label)}, {.buckets = parts});
+    CHECK(label == want);
+}
+
 TEST_CASE("rad_labels: as on its page") {
     const std::vector<std::uint64_t> users{7, 7, 7, 9, 9, 9};
     const std::vector<std::uint32_t> items{1, 2, 3, 1, 2, 3};

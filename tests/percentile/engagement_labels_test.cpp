@@ -167,6 +167,18 @@ TEST_CASE("d2q, watch_time_gain: thin and bad input, threads, bytes") {
     CHECK_THROWS_WITH_AS(watch_time_gain::fit(serial, nothing, y),
                          "watch_time_gain: 6 rows of feedback but 0 durations", std::invalid_argument);
     CHECK_THROWS_AS(d2q::fit(serial, d, y, 0), std::invalid_argument);
+    const vector_view<const float> too_many(nullptr, std::size_t{1} << 32);  // nothing is read
+    CHECK_THROWS_WITH_AS(d2q::fit(serial, too_many, too_many), "d2q: 4294967296 rows, fewer than 2^32 are possible",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(watch_time_gain::fit(serial, too_many, too_many),
+                         "watch_time_gain: 4294967296 rows, fewer than 2^32 are possible", std::invalid_argument);
+    // A bucket that only rows without feedback are in keeps its place.
+    const std::vector<float> lone{5.0f, 1.0f, 9.0f}, seconds{std::nanf(""), 1.0f, 3.0f};
+    const auto holes = d2q::fit(serial, lone, seconds, 3);
+    CHECK(holes.seen() == counts{2, 1});
+    CHECK(holes.label(1.0, 1.0f) == 0.5);
+    CHECK(std::isnan(holes.label(5.0, 1.0f)));
+    CHECK(holes.value(9.0, 0.5) == 3.0);
 
     const auto durations = random_uniform<float>(50000, 0.0, 60.0, 1),
                watch = random_uniform<float>(50000, 0.0, 90.0, 2);

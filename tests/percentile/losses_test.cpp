@@ -111,6 +111,59 @@ TEST_CASE("soft_bce, weighted_pair_bce: mpmath, far out too") {
     }
 }
 
+TEST_CASE_TEMPLATE("soft_bce, weighted_pair_bce: relative accuracy of sure answers", T, float, double) {
+    // Wins and losses; the labels c = 1 and c = 0 first.
+    const T stakes[][2] = {{1, 0}, {0, 1}, {3, 0}, {0, T(0.25)}, {2, T(0.375)}};
+    for (const auto& [a, b] : stakes) {
+        std::vector<T> z;
+        for (const T size : {T(5), T(10), T(20), T(30), T(80)}) z.insert(z.end(), {size, -size});
+        const std::size_t n = z.size();
+        const std::vector<T> wins(n, a), losses(n, b);
+        std::vector<T> slope(n, T(0)), soft_slope(n, T(0));
+        weighted_pair_bce(serial, z, wins, losses, none{}, slope);
+        const bool soft = a + b == T(1);
+        if (soft) soft_bce(serial, z, wins, none{}, soft_slope);
+        for (std::size_t i = 0; i < n; ++i) {
+            const double x = z[i], won = a, lost = b;
+            CAPTURE(x);
+            CAPTURE(won);
+            CAPTURE(lost);
+            const std::vector<T> one{z[i]}, w{a}, l{b};
+            const double value = won * softplus(-x) + lost * softplus(x);
+            CHECK_NEAR(static_cast<T>(weighted_pair_bce(serial, one, w, l).sum()), value, ulp(8));
+            // Where both sides are there the slope is a difference.
+            if (won * lost == 0.0) CHECK_NEAR(slope[i], lost * sigmoid(x) - won * sigmoid(-x), ulp(8));
+            if (!soft) continue;
+            CHECK_NEAR(static_cast<T>(soft_bce(serial, one, w).sum()), value, ulp(8));
+            CHECK_NEAR(soft_slope[i], lost * sigmoid(x) - won * sigmoid(-x), ulp(8));
+        }
+    }
+}
+
+TEST_CASE_TEMPLATE("soft_bce, weighted_pair_bce: infinite logits", T, float, double) {
+    const T far_off = std::numeric_limits<T>::infinity();
+    // Sure and right costs nothing, sure and wrong everything.
+    const std::vector<T> z{far_off, -far_off, far_off, -far_off}, c{1, 0, 0, 1}, rest{0, 1, 1, 0};
+    const doubles value{0.0, 0.0, inf, inf};
+    const std::vector<T> want_slope{0, 0, 1, -1}, flat(4, T(0));
+    for (std::size_t i = 0; i < 4; ++i) {
+        for (const std::size_t copies : {1u, 40u}) {  // a tail alone, and whole packs
+            CAPTURE(i);
+            const std::vector<T> x(copies, z[i]), wins(copies, c[i]), losses(copies, rest[i]);
+            CHECK(soft_bce(serial, x, wins).sum() == value[i]);
+            CHECK(weighted_pair_bce(serial, x, wins, losses).sum() == value[i]);
+        }
+    }
+    std::vector<T> slope(4, T(0)), curve(4, T(0));
+    soft_bce(serial, z, c, none{}, slope, 1.0, curve);
+    CHECK(slope == want_slope);
+    CHECK(curve == flat);
+    slope = curve = flat;
+    weighted_pair_bce(serial, z, c, rest, none{}, slope, 1.0, curve);
+    CHECK(slope == want_slope);
+    CHECK(curve == flat);
+}
+
 TEST_CASE("soft_bce, weighted_pair_bce: gradient and curvature") {
     const std::size_t n = 120;
     const doubles c = random_uniform<double>(n, 0.0, 1.0, 2), lost = random_uniform<double>(n, 0.0, 3.0, 3),

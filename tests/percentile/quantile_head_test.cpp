@@ -251,7 +251,17 @@ TEST_CASE("pinball: NaN and bad input") {
     CHECK_THROWS_WITH_AS(pinball_loss(serial, view(q, 2, 2), y, std::vector<double>(3)),
                          "pinball_loss: 2 quantiles but 3 levels", std::invalid_argument);
     CHECK_THROWS_WITH_AS(pinball_loss(serial, view(q, 2, 2), y, std::vector<double>{0.5, 1.5}),
-                         "pinball_loss: levels must be in [0, 1], got 1.5", std::invalid_argument);
+                         "pinball_loss: levels must be in (0, 1), got 1.5", std::invalid_argument);
+    // At a level of 0 or 1 an infinite miss would cost 0 * inf. The last one is 1 as a float.
+    for (const double level : {0.0, 1.0, -0.5, std::nan(""), 1.0 - 1e-12}) {
+        CHECK_THROWS_AS(pinball_loss(serial, view(q, 2, 2), far_off, std::vector<double>{level, 0.5}),
+                        std::invalid_argument);
+    }
+    const std::vector<double> outer{1e-30, 1.0 - 0x1p-24};
+    for (const double target : {-inf, inf}) {
+        const std::vector<float> both{static_cast<float>(target), static_cast<float>(target)};
+        CHECK(pinball_loss(serial, view(q, 2, 2), both, outer).sum() == inf);
+    }
     CHECK_THROWS_AS(pinball_loss(serial, view(q, 2, 2), y, none{}, view(g, 4, 1)), std::invalid_argument);
 }
 

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <utility>
 #include <vector>
@@ -20,99 +19,14 @@
 
 #include "reckon/exec/pool.hpp"
 #include "reckon/percentile/reservoir_view.hpp"
+#include "reservoir_events.hpp"
 #include "support/law.hpp"
 #include "support/random_data.hpp"
 
 namespace {
 
 using namespace reckon;
-using exec::serial;
-
-constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
-constexpr float infinity = std::numeric_limits<float>::infinity();
-
-struct events_of_users {
-    std::vector<std::uint64_t> users, events;
-    std::vector<float> feedback, predictions;
-    std::vector<double> times;
-
-    std::size_t size() const noexcept { return users.size(); }
-    void add(std::uint64_t user, std::uint64_t event, float value, double time = 0.0) {
-        users.push_back(user);
-        events.push_back(event);
-        feedback.push_back(value);
-        predictions.push_back(0.25f * value);
-        times.push_back(time);
-    }
-};
-
-// Sparse user ids; an event has one value and one time, however often it comes.
-events_of_users random_events(std::size_t n, std::size_t users, std::size_t events, std::uint64_t seed = 1) {
-    const random_stream rng(seed);
-    events_of_users made;
-    for (std::size_t i = 0; i < n; ++i) {
-        const std::uint64_t user = rng.below(2 * i, users) * 0x9876543210fedcbu, event = rng.below(2 * i + 1, events);
-        made.add(user, event, static_cast<float>((user + 7 * event) % 1000),
-                 1.7e9 + 3600.0 * static_cast<double>(event));
-    }
-    return made;
-}
-
-template <class S, class Policy>
-void offer(reservoir<S>& into, const Policy& where, const events_of_users& in, std::size_t first, std::size_t count) {
-    const auto part = [&](const auto& column) { return input(column).slice(first, count); };
-    if (count == 0) return;
-    if constexpr (S::is_timed) {
-        if (into.has_predictions()) {
-            into.offer(where, part(in.users), part(in.feedback), part(in.events), part(in.predictions), part(in.times));
-        } else {
-            into.offer(where, part(in.users), part(in.feedback), part(in.events), none{}, part(in.times));
-        }
-    } else if (into.has_predictions()) {
-        into.offer(where, part(in.users), part(in.feedback), part(in.events), part(in.predictions));
-    } else {
-        into.offer(where, part(in.users), part(in.feedback), part(in.events));
-    }
-}
-template <class S, class Policy = exec::serial_policy>
-void offer(reservoir<S>& into, const events_of_users& in, const Policy& where = {}) {
-    offer(into, where, in, 0, in.size());
-}
-
-// The kept values of every user, in order.
-template <class H>
-std::map<std::uint64_t, std::vector<float>> kept(const H& r) {
-    std::map<std::uint64_t, std::vector<float>> rows;
-    for (std::uint32_t k = 0; k < r.rows(); ++k) {
-        const history_row row = r.row(k);
-        auto& values = rows[r.user(k)];
-        values.assign(row.values, row.values + row.count);
-        std::sort(values.begin(), values.end());
-    }
-    return rows;
-}
-
-// Whether rows are what history_row promises and users are found.
-template <class H>
-bool sound(const H& r) {
-    bool ok = true;
-    for (std::uint32_t k = 0; k < r.rows(); ++k) {
-        const history_row row = r.row(k);
-        ok = ok && r.find(r.user(k)) == k && row.count <= r.options().capacity && row.count <= r.seen(r.user(k));
-        ok = ok && (row.predictions != nullptr) == r.has_predictions() && row.capacity >= row.count;
-        for (std::uint32_t s = 0; s < row.capacity; ++s) {
-            ok = ok && (row.values[s] == row.values[s]) == (s < row.count);
-            if (row.predictions != nullptr) ok = ok && (row.predictions[s] == row.predictions[s]) == (s < row.count);
-        }
-    }
-    return ok;
-}
-
-template <class S>
-S sampling_for_test() {
-    if constexpr (S::is_timed) return {30.0 * 3600.0};
-    return S{};
-}
+using namespace reckon::testing_support;
 
 // The key of an event, by the words of the documentation.
 std::uint64_t split_mix(std::uint64_t x) {
@@ -125,12 +39,6 @@ std::uint64_t split_mix(std::uint64_t x) {
 std::uint64_t event_hash(std::uint64_t seed, std::uint64_t user, std::uint64_t event) {
     constexpr std::uint64_t step = 0x9e3779b97f4a7c15u;
     return split_mix(split_mix(split_mix(seed + step) + step * user) + step * event);
-}
-
-TEST_CASE("mix_bits: outputs of SplitMix64") {
-    // The first outputs for the state 1234567, as published with the generator.
-    CHECK(mix_bits(1234567u + 0x9e3779b97f4a7c15u) == 6457827717110365317u);
-    CHECK(mix_bits(1234567u + 2 * 0x9e3779b97f4a7c15u) == 3203168211198807973u);
 }
 
 TEST_CASE("reservoir: worked example") {
@@ -483,14 +391,51 @@ TEST_CASE("reservoir: bad input") {
                          "reservoir: cannot merge half-life 7 into 14", std::invalid_argument);
 }
 
-TEST_CASE("reservoir: any failing allocation leaves it usable") {
+// Events of all users, as the rows say.
+template <class S>
+std::uint64_t seen_of_rows(const reservoir<S>& r) {
+    std::uint64_t sum = 0;
+    for (std::uint32_t k = 0; k < r.rows(); ++k) sum += r.seen(r.user(k));
+    return sum;
+}
+
+TEST_CASE_TEMPLATE("reservoir: any failing allocation leaves it usable", S, sampling::bottom_k, sampling::algorithm_r) {
     const auto in = random_events(600, 300, 5, 9);
-    CHECK_LAW(testing::check_allocation([] { return reservoir<>({.capacity = 4, .predictions = true}); },
-                                        [&](reservoir<>& r) { offer(r, in); },
-                                        [&](reservoir<>& r) {
-                                            offer(r, in);
-                                            return sound(r) && r.rows() == kept(r).size();
-                                        }));
+    const auto make = [] { return reservoir<S>({.capacity = 4, .predictions = true}); };
+    const auto usable = [&](reservoir<S>& r) {
+        if (!sound(r) || r.seen().accepted != seen_of_rows(r)) return false;
+        offer(r, in);
+        return sound(r) && r.rows() == kept(r).size() && r.seen().accepted == seen_of_rows(r);
+    };
+    CHECK_LAW(testing::check_allocation(
+        make, [&](reservoir<S>& r) { offer(r, in); }, usable));
+    // Some users of the other one are here already.
+    auto other = make();
+    offer(other, random_events(900, 600, 5, 14));
+    const auto made = [&] {
+        auto r = make();
+        offer(r, in);
+        return r;
+    };
+    CHECK_LAW(testing::check_allocation(
+        made, [&](reservoir<S>& r) { r.merge(other); }, usable));
+}
+
+TEST_CASE_TEMPLATE("reservoir: numbers of events add up to 2^56, also with itself", S, sampling::bottom_k,
+                   sampling::algorithm_r) {
+    reservoir<S> r({.capacity = 2});
+    const std::vector<std::uint64_t> users{5, 5, 6, 6}, events{1, 2, 1, 2};
+    r.offer(serial, users, std::vector<float>{1.0f, 2.0f, 3.0f, nan_value}, events);
+    r.merge(r);
+    CHECK(r.seen() == counts{6, 2});
+    CHECK(r.seen(5) == 4);
+    CHECK(r.seen(6) == 2);
+    for (int k = 0; k < 60; ++k) r.merge(r);
+    CHECK(r.seen(5) == std::uint64_t{1} << 56);
+    CHECK(r.seen(6) == std::uint64_t{1} << 56);
+    CHECK(r.seen().accepted == seen_of_rows(r));
+    CHECK(sound(r));
+    CHECK(from_bytes<reservoir<S>>(to_bytes(r)).seen().accepted == r.seen().accepted);
 }
 
 template <class S>

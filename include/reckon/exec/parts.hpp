@@ -24,6 +24,10 @@ constexpr std::size_t rows_of_part(std::size_t n, std::size_t part_size, std::si
     const std::size_t first = part * part_size;
     return n - first < part_size ? n - first : part_size;
 }
+// Rows a part of a kernel that works on about `columns` numbers a row.
+constexpr std::size_t rows_a_part(std::size_t columns) noexcept {
+    return 1 + default_part_size / (1 + columns);
+}
 
 }  // namespace detail
 

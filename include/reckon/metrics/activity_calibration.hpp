@@ -13,7 +13,6 @@
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/expects.hpp"
 #include "reckon/core/group_by.hpp"
-#include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
@@ -93,15 +92,19 @@ struct activity_row {
 ///
 /// Law       counts are exact; sums within roundings, exact for dyadic fractions. The identity is a table over the same
 ///           buckets.
-/// Throws    std::invalid_argument from merge when the buckets differ. Counts and skips a row whose activity, prediction
-///           or label is NaN or infinite; predictions and labels need not be probabilities.
+/// Throws    std::invalid_argument from the constructor for several buckets of equal width, which split [0, 1] and not
+///           activities, and from merge when the buckets differ. Counts and skips a row whose activity, prediction or
+///           label is NaN, infinite or beyond 1e140 in size, where squares of 2^64 rows could overflow; predictions and
+///           labels need not be probabilities.
 /// Cost      a search among the cuts and three compensated sums a row; 72 bytes a bucket.
 class activity_table {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("ACTV");
     static constexpr std::uint32_t bytes_version = 1;
 
-    explicit activity_table(score_bins buckets) : buckets_(std::move(buckets)), cells_(buckets_.size()) {}
+    explicit activity_table(score_bins buckets) : buckets_(std::move(buckets)), cells_(buckets_.size()) {
+        expects(legal(buckets_), "activity_table", "buckets must have cuts, got ", size(), " of equal width");
+    }
 
     std::size_t size() const noexcept { return cells_.size(); }
     const score_bins& buckets() const noexcept { return buckets_; }
@@ -113,7 +116,7 @@ class activity_table {
         for (std::size_t i = 0; i < rows.size(); ++i) {
             const auto a = static_cast<double>(rows.activity[i]), p = static_cast<double>(rows.predictions[i]);
             const auto y = static_cast<double>(rows.labels[i]);
-            const bool ok = std::isfinite(a) && std::isfinite(p) && std::isfinite(y);
+            const bool ok = usable(a) && usable(p) && usable(y);
             seen_.absorb(ok);
             if (!ok) continue;
             cell& c = cells_[buckets_.equal_width() ? 0 : buckets_.index(a)];
@@ -180,6 +183,7 @@ class activity_table {
     }
     static activity_table read(byte_reader& in) {
         const score_bins buckets = score_bins::read(in);
+        expects_bytes(legal(buckets), "activity_table", buckets.size(), " buckets of equal width");
         const counts seen = detail::get_counts(in);
         // Before anything is allocated.
         expects_bytes(in.left() == 72 * buckets.size(), "activity_table", "the payload does not hold its buckets");
@@ -212,6 +216,11 @@ class activity_table {
         compensated_sum prediction, label, square;
     };
 
+    // Without cuts there is one bucket.
+    static bool legal(const score_bins& buckets) noexcept { return buckets.size() == 1 || !buckets.equal_width(); }
+    // False for NaN.
+    static bool usable(double x) noexcept { return std::fabs(x) <= 1e140; }
+
     score_bins buckets_;
     std::vector<cell> cells_;
     counts seen_;
@@ -231,11 +240,12 @@ struct activity_calibration_options {
 /// Returns   activity_table; of shards only those over the same buckets merge: make them with activity_buckets() and
 ///           absorb rows with their activity.
 /// Throws    std::invalid_argument when lengths differ or buckets are out of range. Counts and skips rows with a
-///           prediction, label or activity that is NaN or infinite; such rows still count as activity.
+///           prediction, label or activity that is NaN, infinite or beyond 1e140 in size; such rows still count as
+///           activity.
 /// Cost      a sort of the users, a gather and a fold. The rank of a user takes the activity on the first of its rows.
 /// Numerics  compensated sums in double.
 /// Source    PEARL (2026); buckets over users and bars are ours.
-template <exec::policy Policy, vector_like U, vector_like P, vector_like Y, class A = none, class Isa = isa::native>
+template <exec::policy Policy, vector_like U, vector_like P, vector_like Y, class A = none>
 activity_table activity_calibration(const Policy& where, const U& users, const P& predictions, const Y& labels,
                                     const activity_calibration_options& options = {}, const A& activity = {}) {
     const auto p = input(predictions);

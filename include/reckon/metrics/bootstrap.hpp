@@ -207,8 +207,8 @@ class clustered_bootstrap {
     /// Shapes    clusters [S] of any integer type but bool; numerators, denominators [S, M], float or double; vectors
     ///           [S] do for one metric. Without denominators each is 1, and the metric is a mean.
     /// Throws    std::invalid_argument when shapes differ. Per metric counts and skips a row whose numerator or
-    ///           denominator is NaN, infinite or beyond 2^62 units, or whose denominator is not positive: what a metric
-    ///           per list writes where it has no value may be passed on as it is.
+    ///           denominator is NaN, infinite or beyond 2^62 units, or whose denominator is not positive after rounding
+    ///           to units: what a metric per list writes where it has no value may be passed on as it is.
     /// Cost      see above; tiles of 64 replicates are shared among threads. Scratch for 4096 rows.
     template <exec::policy Policy, vector_like Clusters, class N, class D = none, class Isa = isa::native>
     void absorb(const Policy& where, const Clusters& clusters, const N& numerators, const D& denominators = {}) {

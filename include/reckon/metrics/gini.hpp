@@ -1,6 +1,7 @@
 // Normalised Gini coefficient of a ranking: how much of the labels' inequality the scores find.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -20,7 +21,7 @@ namespace reckon {
 
 /// What normalized_gini() returns.
 struct gini_result {
-    /// In [-1, 1]; NaN when all labels are equal or there is no row.
+    /// In [-1, 1]; NaN when all labels are equal or there is no row, and where differences of labels overflow.
     double value = std::numeric_limits<double>::quiet_NaN();
     /// Rows taken, and rows skipped for a score that is NaN or a label that is not finite.
     counts seen;
@@ -51,7 +52,10 @@ class gini_metric {
             found.absorb(above * by_score[i]);
             possible.absorb(above * by_label[i]);
         }
-        if (possible.value() > 0.0) out.value = found.value() / possible.value();
+        // Also false where a sum overflowed.
+        if (possible.value() > 0.0 && std::isfinite(possible.value()) && std::isfinite(found.value())) {
+            out.value = found.value() / possible.value();
+        }
         return out;
     }
     list_score operator()(vector_view<const P> scores, vector_view<const Y> labels) {
@@ -79,7 +83,8 @@ class gini_metric {
 ///           them changes neither area, so the value does not depend on where their 0 is.
 /// Returns   gini_result. Does not merge.
 /// Throws    std::invalid_argument when lengths differ or for 2^32 rows and more. Counts and skips rows whose score is
-///           NaN or whose label is not finite; infinite scores have their place in the order.
+///           NaN or whose label is not finite; infinite scores have their place in the order. Labels of such a size
+///           that the sums above overflow have no value: NaN.
 /// Cost      as spearman().
 /// Numerics  ranks are exact, sums compensated; 1, -1 and 0 come out exactly for the same order, the opposite one and a
 ///           constant model.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "reckon/core/expects.hpp"
@@ -44,7 +45,8 @@ ks_uniform_result ks_uniform(const Policy&, const V& values, const W& weights = 
     exec::detail::require_host_policy<Policy>();
     const auto x = input(values);
     const auto w = input(weights);
-    expects(w.empty() || w.size() == x.size(), "ks_uniform", x.size(), " values but ", w.size(), " weights");
+    expects(std::is_same_v<W, none> || w.size() == x.size(), "ks_uniform", x.size(), " values but ", w.size(),
+            " weights");
     const std::vector<std::uint32_t> order = ascending_order<Isa>(x);
     const auto weight_of = [&](std::size_t row) { return w.empty() ? 1.0 : static_cast<double>(w[row]); };
     const auto usable = [&](std::size_t row) {

@@ -13,12 +13,12 @@
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/lane.hpp"
-#include "reckon/core/monoids.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 #include "reckon/metrics/detail/leading_rows.hpp"
 #include "reckon/metrics/detail/ranked_list.hpp"
+#include "reckon/metrics/list_mean.hpp"
 #include "reckon/metrics/tie_rule.hpp"
 
 namespace reckon {
@@ -58,40 +58,38 @@ struct discount_table {
 template <class T, class Y, class Isa>
 class ndcg_list {
   public:
-    ndcg_list(const T* scores, const Y* labels, const ndcg_options& options, const discount_table& table)
-        : scores_(scores),
-          labels_(labels),
-          options_(options),
-          discounts_(table.discounts.data()),
-          ranks_(table.ranks.data()) {
+    ndcg_list(const ndcg_options& options, const discount_table& table)
+        : options_(options), discounts_(table.discounts.data()), ranks_(table.ranks.data()) {
         for (std::size_t v = 0; v < gains_.size(); ++v) {
             gains_[v] =
                 options.gain == dcg_gain::linear ? static_cast<double>(v) : std::ldexp(1.0, static_cast<int>(v)) - 1.0;
         }
     }
 
-    double operator()(std::size_t first, std::size_t n) {
+    double operator()(const T* scores, const Y* labels, std::size_t n) {
         const std::size_t depth = options_.k == 0 ? n : (std::min)(options_.k, n);
-        rows_.collect(scores_ + first, n, depth);
-        const double ideal = ideal_dcg(labels_ + first, n, depth);
+        rows_.collect(scores, n, depth);
+        const double ideal = ideal_dcg(labels, n, depth);
         if (ideal == 0.0) return empty_value(options_.empty);
         if (!(ideal <= (std::numeric_limits<double>::max)())) return std::numeric_limits<double>::quiet_NaN();
         rows_.order();
         const std::size_t held = rows_.size(), shown = (std::min)(depth, held);
         if (placed_.size() < held + wide::lanes) placed_.resize(held + wide::lanes);
         double* const placed = placed_.data();
-        for (std::size_t p = 0; p < shown; ++p) placed[p] = gain_of(labels_[first + rows_.row(p)]);
+        for (std::size_t p = 0; p < shown; ++p) placed[p] = gain_of(labels[rows_.row(p)]);
         if (rows_.tied(shown)) {
             for (std::size_t p = 0; p < shown;) {
                 const std::size_t end = rows_.level_end(p);
                 for (std::size_t q = (std::max)(p, shown); q < end; ++q) {
-                    placed[q] = gain_of(labels_[first + rows_.row(q)]);
+                    placed[q] = gain_of(labels[rows_.row(q)]);
                 }
                 if (end - p > 1) settle(placed + p, placed + end);
                 p = end;
             }
         }
-        return discounted(placed_, shown) / ideal;
+        const double dcg = discounted(placed_, shown);
+        // Gains of one level may add up to infinity although those of the best order do not.
+        return dcg <= (std::numeric_limits<double>::max)() ? dcg / ideal : std::numeric_limits<double>::quiet_NaN();
     }
 
   private:
@@ -120,6 +118,8 @@ class ndcg_list {
     void settle(double* begin, double* end) const {
         switch (options_.ties) {
             case tie_rule::expected: {
+                // The mean of equal gains is the gain itself, which a rounded sum need not give.
+                if (std::all_of(begin, end, [&](double g) { return g == *begin; })) return;
                 double sum = 0.0;
                 for (const double* g = begin; g != end; ++g) sum += *g;
                 std::fill(begin, end, sum / static_cast<double>(end - begin));
@@ -215,8 +215,6 @@ class ndcg_list {
         return true;
     }
 
-    const T* scores_;
-    const Y* labels_;
     ndcg_options options_;
     const double* discounts_;
     const double* ranks_;
@@ -230,13 +228,14 @@ class ndcg_list {
 
 /// Normalised discounted cumulative gain: how near the order of scores comes to the best order of the labels.
 ///
-///   DCG@k = sum_{r <= k} gain(label on rank r) / log2(r + 1),    nDCG@k = DCG@k / (DCG@k of the labels in falling order)
+///   DCG_k = sum_{r <= k} gain(label on rank r) / log2(r + 1),    nDCG_k = DCG_k / (DCG_k of the labels in falling order)
 ///   gain(y) = 2^y - 1 or y
 ///
 /// Shapes    scores [N] float or double; labels [N] of numbers; offsets [S + 1], unsigned: list s has the rows
-///           offsets[s] .. offsets[s + 1] - 1. per_list [S] of float or double, or none.
+///           offsets[s] .. offsets[s + 1] - 1, fewer than 2^32. per_list [S] of float or double, or none.
 /// Writes    per_list: the value of each list, NaN where it has none.
-/// Returns   mean_value{sum, number} over the lists that have a value; merges over shards.
+/// Returns   list_mean: sum and number of the lists that have a value; merges over shards that hold whole lists. No row
+///           is skipped: seen.accepted is N.
 /// Throws    std::invalid_argument on shapes and offsets. A row with a NaN score stands on no rank, but its label counts
 ///           in the ideal order; a NaN or negative label has no gain; infinite scores have their place. A list whose
 ///           gains add up to infinity has no value.
@@ -247,17 +246,15 @@ class ndcg_list {
 /// Source    Jarvelin and Kekalainen 2002; exponential gain Burges et al. 2005; ties McSherry and Najork 2008.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class L = none,
           class Isa = isa::native>
-mean_value ndcg(const Policy& where, const P& scores, const Y& labels, const Offsets& offsets,
-                const ndcg_options& options = {}, L&& per_list = {}) {
+list_mean ndcg(const Policy& where, const P& scores, const Y& labels, const Offsets& offsets,
+               const ndcg_options& options = {}, L&& per_list = {}) {
     exec::detail::require_host_policy<Policy>();
-    const auto rows = detail::make_scored_lists("ndcg", scores, labels, offsets);
-    using batch = std::remove_const_t<decltype(rows)>;
-    const std::size_t longest = rows.longest();
+    const auto lists = detail::make_ranked_lists("ndcg", scores, labels, offsets, per_list);
+    using batch = std::remove_const_t<decltype(lists)>;
+    const std::size_t longest = lists.longest();
     const detail::discount_table table(options.k == 0 ? longest : (std::min)(options.k, longest));
-    return detail::mean_over_lists<Isa>("ndcg", where, rows.lists, per_list, [&] {
-        return detail::ndcg_list<typename batch::score_type, typename batch::label_type, Isa>(
-            rows.scores.data(), rows.labels.data(), options, table);
-    });
+    return detail::mean_over_lists<Isa>(
+        where, lists, detail::ndcg_list<typename batch::score_type, typename batch::label_type, Isa>(options, table));
 }
 
 }  // namespace reckon

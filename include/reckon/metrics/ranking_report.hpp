@@ -88,13 +88,14 @@ class ranking_summary {
         const auto y = input(labels);
         const auto lists = make_segments("ranking_report", offsets, s.size());
         const std::size_t n = lists.size();
+        using out = std::vector<double>&;
         expects(y.size() == s.size(), "ranking_report", s.size(), " scores but ", y.size(), " labels");
         expects(input(users).size() == n, "ranking_report", n, " lists but ", input(users).size(), " users");
         std::vector<double> values(n * ranking_metrics), weights(n * ranking_metrics, 1.0), column(n);
         const auto put = [&](ranking_metric metric) {
             for (std::size_t i = 0; i < n; ++i) values[i * ranking_metrics + place(metric)] = column[i];
         };
-        uauc(where, scores, labels, offsets, {}, column);
+        reckon::uauc<Policy, P, Y, Offsets, out, Isa>(where, scores, labels, offsets, {}, column);
         put(ranking_metric::uauc);
         // The same AUC, with the rows that count as its weight.
         for (std::size_t i = 0; i < n; ++i) {
@@ -105,34 +106,38 @@ class ranking_summary {
             values[i * ranking_metrics + place(ranking_metric::gauc)] = column[i] * rows;
             weights[i * ranking_metrics + place(ranking_metric::gauc)] = rows;
         }
-        kendall_tau_b(where, scores, labels, offsets, {}, column);
+        reckon::kendall_tau_b<Policy, P, Y, Offsets, out, Isa>(where, scores, labels, offsets, {}, column);
         put(ranking_metric::kendall_tau_b);
-        spearman(where, scores, labels, offsets, {}, column);
+        reckon::spearman<Policy, P, Y, Offsets, out, Isa>(where, scores, labels, offsets, {}, column);
         put(ranking_metric::spearman);
-        normalized_gini(where, scores, labels, offsets, {}, column);
+        reckon::normalized_gini<Policy, P, Y, Offsets, out, Isa>(where, scores, labels, offsets, {}, column);
         put(ranking_metric::normalized_gini);
         const ranking_report_options& o = options_;
-        ndcg(where, scores, labels, offsets, {.k = o.k, .ties = o.ties, .empty = o.empty}, column);
+        reckon::ndcg<Policy, P, Y, Offsets, out, Isa>(where, scores, labels, offsets,
+                                                      {.k = o.k, .ties = o.ties, .empty = o.empty}, column);
         put(ranking_metric::ndcg);
-        hit_rate(where, scores, labels, offsets, {o.k, o.threshold, o.ties, o.empty}, column);
+        reckon::hit_rate<Policy, P, Y, Offsets, out, Isa>(where, scores, labels, offsets,
+                                                          {o.k, o.threshold, o.ties, o.empty}, column);
         put(ranking_metric::hit_rate);
-        recall(where, scores, labels, offsets, {o.k, o.threshold, o.ties, o.empty}, column);
+        reckon::recall<Policy, P, Y, Offsets, out, Isa>(where, scores, labels, offsets,
+                                                        {o.k, o.threshold, o.ties, o.empty}, column);
         put(ranking_metric::recall);
-        precision(where, scores, labels, offsets, {o.k, o.threshold, o.ties, o.empty}, column);
+        reckon::precision<Policy, P, Y, Offsets, out, Isa>(where, scores, labels, offsets,
+                                                           {o.k, o.threshold, o.ties, o.empty}, column);
         put(ranking_metric::precision);
-        reciprocal_rank(where, scores, labels, offsets, {0, o.threshold, o.ties, o.empty}, column);
+        reckon::reciprocal_rank<Policy, P, Y, Offsets, out, Isa>(where, scores, labels, offsets,
+                                                                 {0, o.threshold, o.ties, o.empty}, column);
         put(ranking_metric::reciprocal_rank);
-        average_precision(where, scores, labels, offsets, {.threshold = o.threshold, .ties = o.ties, .empty = o.empty},
-                          column);
+        reckon::average_precision<Policy, P, Y, Offsets, out, Isa>(
+            where, scores, labels, offsets, {.threshold = o.threshold, .ties = o.ties, .empty = o.empty}, column);
         put(ranking_metric::average_precision);
-        sums_.absorb(where, users, view(values, n, ranking_metrics), view(weights, n, ranking_metrics));
+        using table = matrix_view<double>;
+        sums_.template absorb<Policy, Users, table, table, Isa>(where, users, view(values, n, ranking_metrics),
+                                                                view(weights, n, ranking_metrics));
     }
     /// Throws    std::invalid_argument when options differ.
     void merge(const ranking_summary& other) {
-        expects(other.options_.k == options_.k && other.options_.threshold == options_.threshold &&
-                    other.options_.ties == options_.ties && other.options_.empty == options_.empty,
-                "ranking_report::merge", "k, threshold, ties or empty differ: k = ", options_.k, " here, ",
-                other.options_.k, " there");
+        expects_same("ranking_report::merge", other);
         sums_.merge(other.sums_);
     }
 
@@ -154,9 +159,10 @@ class ranking_summary {
     }
     /// A metric here less the same of another model on the same users: paired.
     ///
-    /// Throws    std::invalid_argument when replicates or seed differ.
+    /// Throws    std::invalid_argument when k, threshold, ties, empty, replicates or seed differ.
     bootstrap_estimate difference(const ranking_summary& other, ranking_metric metric,
                                   const bootstrap_interval_options& options = {}) const {
+        expects_same("ranking_report::difference", other);
         return sums_.difference(place(metric), other.sums_, place(metric), options);
     }
 
@@ -187,6 +193,16 @@ class ranking_summary {
     ranking_summary(const ranking_report_options& options, clustered_bootstrap&& sums)
         : options_(options), sums_(std::move(sums)) {}
     static constexpr std::size_t place(ranking_metric metric) noexcept { return static_cast<std::size_t>(metric); }
+    // The metrics of both are the same functions of a list.
+    void expects_same(const char* kernel, const ranking_summary& other) const {
+        const ranking_report_options &o = options_, &p = other.options_;
+        expects(o.k == p.k, kernel, "k = ", o.k, " here, ", p.k, " there");
+        expects(o.threshold == p.threshold, kernel, "threshold ", o.threshold, " here, ", p.threshold, " there");
+        expects(o.ties == p.ties, kernel, "tie rule ", static_cast<int>(o.ties), " here, ", static_cast<int>(p.ties),
+                " there");
+        expects(o.empty == p.empty, kernel, "empty rule ", static_cast<int>(o.empty), " here, ",
+                static_cast<int>(p.empty), " there");
+    }
     static bool legal(const ranking_report_options& options) noexcept { return options.threshold >= 0.0; }
 
     ranking_report_options options_;

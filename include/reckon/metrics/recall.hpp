@@ -5,10 +5,10 @@
 
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
-#include "reckon/core/monoids.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/policies.hpp"
 #include "reckon/metrics/detail/top_hits.hpp"
+#include "reckon/metrics/list_mean.hpp"
 #include "reckon/metrics/tie_rule.hpp"
 
 namespace reckon {
@@ -26,9 +26,10 @@ struct recall_options {
 /// Recall at k: relevant rows on the first k ranks over relevant rows of the list.
 ///
 /// Shapes    scores [N] float or double; labels [N] of numbers; offsets [S + 1], unsigned: list s has the rows
-///           offsets[s] .. offsets[s + 1] - 1. per_list [S] of float or double, or none.
+///           offsets[s] .. offsets[s + 1] - 1, fewer than 2^32. per_list [S] of float or double, or none.
 /// Writes    per_list: the value of each list, NaN where it has none.
-/// Returns   mean_value{sum, number} over the lists that have a value; merges over shards.
+/// Returns   list_mean: sum and number of the lists that have a value; merges over shards that hold whole lists. No row
+///           is skipped: seen.accepted is N.
 /// Throws    std::invalid_argument on shapes and offsets, and when the threshold is negative or NaN. A row with a NaN
 ///           score stands on no rank but counts in the denominator when it is relevant; a NaN label is not relevant;
 ///           infinite scores have their place.
@@ -38,8 +39,8 @@ struct recall_options {
 /// Source    ties McSherry and Najork 2008.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class L = none,
           class Isa = isa::native>
-mean_value recall(const Policy& where, const P& scores, const Y& labels, const Offsets& offsets,
-                  const recall_options& options = {}, L&& per_list = {}) {
+list_mean recall(const Policy& where, const P& scores, const Y& labels, const Offsets& offsets,
+                 const recall_options& options = {}, L&& per_list = {}) {
     return detail::mean_top_hits<Isa>(
         "recall", where, scores, labels, offsets, options, per_list,
         [](double hits, std::size_t relevant, std::size_t) { return hits / static_cast<double>(relevant); });

@@ -7,11 +7,11 @@
 
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
-#include "reckon/core/monoids.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/policies.hpp"
 #include "reckon/metrics/detail/first_relevant.hpp"
 #include "reckon/metrics/detail/ranked_list.hpp"
+#include "reckon/metrics/list_mean.hpp"
 #include "reckon/metrics/tie_rule.hpp"
 
 namespace reckon {
@@ -46,9 +46,10 @@ inline double expected_reciprocal_rank(const first_relevant& found, std::size_t 
 /// Reciprocal rank: 1 over the rank of the first relevant row; its mean over lists is the MRR.
 ///
 /// Shapes    scores [N] float or double; labels [N] of numbers; offsets [S + 1], unsigned: list s has the rows
-///           offsets[s] .. offsets[s + 1] - 1. per_list [S] of float or double, or none.
+///           offsets[s] .. offsets[s + 1] - 1, fewer than 2^32. per_list [S] of float or double, or none.
 /// Writes    per_list: the value of each list, NaN where it has none.
-/// Returns   mean_value{sum, number} over the lists that have a value; merges over shards.
+/// Returns   list_mean: sum and number of the lists that have a value; merges over shards that hold whole lists. No row
+///           is skipped: seen.accepted is N.
 /// Throws    std::invalid_argument on shapes and offsets, and when the threshold is negative or NaN. A row with a NaN
 ///           score stands on no rank, a NaN label is not relevant, infinite scores have their place.
 /// Cost      three passes in lanes, no sort; of equal scores around the first relevant row one more division each.
@@ -56,19 +57,17 @@ inline double expected_reciprocal_rank(const first_relevant& found, std::size_t 
 /// Source    Voorhees 1999; ties McSherry and Najork 2008.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class L = none,
           class Isa = isa::native>
-mean_value reciprocal_rank(const Policy& where, const P& scores, const Y& labels, const Offsets& offsets,
-                           const reciprocal_rank_options& options = {}, L&& per_list = {}) {
+list_mean reciprocal_rank(const Policy& where, const P& scores, const Y& labels, const Offsets& offsets,
+                          const reciprocal_rank_options& options = {}, L&& per_list = {}) {
     exec::detail::require_host_policy<Policy>();
     expects(options.threshold >= 0.0, "reciprocal_rank", "threshold must be at least 0, got ", options.threshold);
-    const auto rows = detail::make_scored_lists("reciprocal_rank", scores, labels, offsets);
-    using batch = std::remove_const_t<decltype(rows)>;
+    const auto lists = detail::make_ranked_lists("reciprocal_rank", scores, labels, offsets, per_list);
+    using batch = std::remove_const_t<decltype(lists)>;
     using Label = typename batch::label_type;
+    using finder = detail::first_relevant_finder<typename batch::score_type, Label, Isa>;
     const detail::relevance<Label> relevant(options.threshold);
-    return detail::mean_over_lists<Isa>("reciprocal_rank", where, rows.lists, per_list, [&] {
-        using finder = detail::first_relevant_finder<typename batch::score_type, Label, Isa>;
-        return [&rows, &options, find = finder(relevant)](std::size_t first, std::size_t n) mutable {
-            const auto* const s = rows.scores.data() + first;
-            const auto* const y = rows.labels.data() + first;
+    return detail::mean_over_lists<Isa>(
+        where, lists, [&options, find = finder(relevant)](const auto* s, const auto* y, std::size_t n) mutable {
             const detail::first_relevant found = find.find(s, y, n);
             if (found.total == 0) return detail::empty_value(options.empty);
             if (found.relevant == 0) return 0.0;
@@ -76,8 +75,7 @@ mean_value reciprocal_rank(const Policy& where, const P& scores, const Y& labels
             const auto rank = detail::rank_of_first(found, options.ties, s, y, n, find.relevant());
             if (rank.low != rank.high) return detail::expected_reciprocal_rank(found, k);
             return rank.low <= k ? 1.0 / static_cast<double>(rank.low) : 0.0;
-        };
-    });
+        });
 }
 
 }  // namespace reckon

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "reckon/core/expects.hpp"
-#include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
 #include "reckon/core/segments.hpp"
 #include "reckon/core/views.hpp"
@@ -62,7 +61,9 @@ inline double distance_of_sorted(const std::vector<weighted_value>& a, const std
         const bool from_a = j == b.size() || (i < a.size() && a[i].value <= b[j].value);
         const double next = from_a ? a[i].value : b[j].value;
         if (next > at) {
-            area.absorb((next - at) * std::fabs(to_a.value() / total_a - to_b.value() / total_b));
+            const double share = std::fabs(to_a.value() / total_a - to_b.value() / total_b);
+            // The distance of two values may be infinite.
+            if (share > 0.0) area.absorb((next - at) * share);
             at = next;
         }
         if (from_a) {
@@ -86,6 +87,7 @@ inline double distance_of_sorted(const std::vector<weighted_value>& a, const std
 ///           or infinite or whose weight is negative or not finite.
 /// Cost      two sorts on one thread and a merge, 16 bytes of scratch a value.
 /// Numerics  exact but for roundings: compensated sums, no quantile is interpolated. Exactly 0 for equal samples.
+///           Infinite where mass moves between values whose distance is beyond the range of double.
 /// Source    Vallender 1974 for the integral of distribution functions.
 template <exec::policy Policy, vector_like A, vector_like B, class WA = none, class WB = none>
 wasserstein_result wasserstein(const Policy&, const A& first, const B& second, const WA& first_weights = {},
@@ -95,8 +97,10 @@ wasserstein_result wasserstein(const Policy&, const A& first, const B& second, c
     const auto b = input(second);
     const auto wa = input(first_weights);
     const auto wb = input(second_weights);
-    expects(wa.empty() || wa.size() == a.size(), "wasserstein", a.size(), " values but ", wa.size(), " weights");
-    expects(wb.empty() || wb.size() == b.size(), "wasserstein", b.size(), " values but ", wb.size(), " weights");
+    expects(std::is_same_v<WA, none> || wa.size() == a.size(), "wasserstein", a.size(), " values but ", wa.size(),
+            " weights");
+    expects(std::is_same_v<WB, none> || wb.size() == b.size(), "wasserstein", b.size(), " values but ", wb.size(),
+            " weights");
     wasserstein_result result;
     std::vector<detail::weighted_value> x, y;
     detail::take_sorted(a, wa, x, result.first);
@@ -120,7 +124,7 @@ wasserstein_result wasserstein(const Policy&, const A& first, const B& second, c
 /// Numerics  as wasserstein(). Even true quantiles score above 0 on a finite sample: compare with the floor that quantiles
 ///           of other values of the same group give.
 /// Source    the figure of RAD (2025) for a quantile table; the steps are ours.
-template <exec::policy Policy, class Q, vector_like V, vector_like Offsets, class Out = none, class Isa = isa::native>
+template <exec::policy Policy, class Q, vector_like V, vector_like Offsets, class Out = none>
 mean_value group_wasserstein(const Policy& where, const Q& quantiles, const V& values, const Offsets& offsets,
                              Out&& per_group = {}) {
     const auto q = input(quantiles);
@@ -130,6 +134,8 @@ mean_value group_wasserstein(const Policy& where, const Q& quantiles, const V& v
             " rows of quantiles");
     constexpr bool writes = !std::is_same_v<std::remove_cvref_t<Out>, none>;
     if constexpr (writes) {
+        static_assert(std::is_floating_point_v<typename decltype(view(per_group))::value_type>,
+                      "reckon: per_group must be floating-point, NaN marks an undefined value");
         expects(view(per_group).size() == groups.size(), "group_wasserstein", groups.size(), " groups but room for ",
                 view(per_group).size());
     }

@@ -32,8 +32,8 @@ namespace reckon {
 /// Cost      groups of up to 128: n comparisons of a register each, no branch. Larger ones of floats: 64-bit keys with row
 ///           numbers, a counting pass and insertion in small cells, 16 bytes of scratch a row of the largest group; of
 ///           doubles: a radix sort of rows. One group is never split between threads.
-/// Numerics  ranks are integers, percentiles the nearest float or double: the same bits on every instruction set and for
-///           every number of threads.
+/// Numerics  ranks are integers, percentiles the nearest double, and in groups below 2^29 rows the nearest float (beyond, it
+///           is rounded twice): the same bits on every instruction set and for every number of threads.
 /// Source    the mid-distribution function, Parzen 2004.
 template <exec::policy Policy, vector_like V, vector_like Offsets, class Out, class Isa = isa::native>
 counts ecdf_midrank(const Policy& where, const V& values, const Offsets& offsets, Out&& percentiles) {

@@ -191,8 +191,9 @@ class group_zscores {
 /// Duration-deconfounded quantiles: the percentile of the watch time among all views of about the same duration.
 ///
 /// Fit       buckets of equal mass of the duration, and the distribution of the feedback in each.
-/// Throws    std::invalid_argument when lengths differ or buckets is out of range. A row whose feedback or duration is NaN is
-///           counted and skipped.
+/// Throws    std::invalid_argument when lengths differ, buckets is out of range or there are 2^32 rows or more. A row whose
+///           feedback or duration is NaN is counted and skipped.
+/// Merge     none: shards cut their buckets at different places.
 /// Cost      a sort of the durations and of each bucket, 4 bytes a row kept; a label is a search among the cuts and two
 ///           in the bucket.
 /// Source    Zhan et al. 2022 (D2Q); ties by mid-ranks, and 30 buckets, are ours.
@@ -210,22 +211,25 @@ class d2q {
         const auto y = input(feedback);
         static_assert(std::is_same_v<typename decltype(y)::value_type, float>, "reckon: feedback of d2q is float");
         expects(d.size() == y.size(), "d2q", y.size(), " rows of feedback but ", d.size(), " durations");
+        expects(y.size() < (std::uint64_t{1} << 32), "d2q", y.size(), " rows, fewer than 2^32 are possible");
         d2q made;
         made.buckets_ = duration_buckets::fit(d, buckets);
-        auto bucket = detail::bucket_rows(where, made.buckets_, d);
-        // Rows without a duration go last and are left out.
-        const auto n = static_cast<std::uint32_t>(made.buckets_.size());
-        for (std::uint32_t& b : bucket) b = (std::min)(b, n);
-        auto groups = detail::split_groups<Isa>(
-            grouped_rows<std::uint32_t>{{0}, {0, static_cast<std::uint32_t>(bucket.size())}, {}}, bucket,
-            n + std::size_t{1});
-        const std::size_t placed = groups.offsets[n];
-        std::vector<float> values(placed);
-        for (std::size_t k = 0; k < placed; ++k) values[k] = y[groups.row(k)];
-        groups.offsets.pop_back();
-        made.ecdf_ = grouped_ecdf::fit(where, values, groups.offsets);
+        const auto bucket = detail::bucket_rows(where, made.buckets_, d);
+        // Every bucket has its place, also one without rows; rows without a duration have none.
+        const std::size_t count = made.buckets_.size();
+        std::vector<std::uint32_t> offsets(count + 1, 0);
+        for (const std::uint32_t b : bucket) {
+            if (b < count) ++offsets[b + 1];
+        }
+        for (std::size_t b = 0; b < count; ++b) offsets[b + 1] += offsets[b];
+        std::vector<std::uint32_t> place(offsets.begin(), offsets.end() - 1);
+        std::vector<float> values(offsets[count]);
+        for (std::size_t i = 0; i < bucket.size(); ++i) {
+            if (bucket[i] < count) values[place[bucket[i]]++] = y[i];
+        }
+        made.ecdf_ = grouped_ecdf::fit(where, values, offsets);
         made.seen_ = made.ecdf_.seen();
-        made.seen_.rejected += y.size() - placed;
+        made.seen_.rejected += y.size() - values.size();
         return made;
     }
     const duration_buckets& buckets() const noexcept { return buckets_; }
@@ -283,8 +287,9 @@ class d2q {
 /// Watch-time gain: the z-score of the watch time among all views of about the same duration.
 ///
 /// Fit       buckets of equal mass of the duration, and mean and deviation of the feedback in each.
-/// Throws    std::invalid_argument when lengths differ or buckets is out of range. A row whose feedback is NaN or infinite or
-///           whose duration is NaN is counted and skipped.
+/// Throws    std::invalid_argument when lengths differ, buckets is out of range or there are 2^32 rows or more. A row whose
+///           feedback is NaN or infinite or whose duration is NaN is counted and skipped.
+/// Merge     none, as d2q.
 /// Source    Zheng et al. 2022 (watch-time gain); buckets of equal mass, and 30 of them, are ours.
 class watch_time_gain {
   public:
@@ -296,6 +301,8 @@ class watch_time_gain {
         const auto d = input(durations);
         const auto y = input(feedback);
         expects(d.size() == y.size(), "watch_time_gain", y.size(), " rows of feedback but ", d.size(), " durations");
+        expects(y.size() < (std::uint64_t{1} << 32), "watch_time_gain", y.size(),
+                " rows, fewer than 2^32 are possible");
         watch_time_gain made;
         made.buckets_ = duration_buckets::fit(d, buckets);
         // Rows without a duration are counted as rejected by a NaN.

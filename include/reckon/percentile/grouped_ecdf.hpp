@@ -30,7 +30,8 @@ namespace reckon {
 ///
 /// Merge     exact: the values of both, group by group. A default-built state has no groups and merges with any.
 /// Cost      4 bytes a value. A query is two binary searches in its group without a branch.
-/// Numerics  counts are integers; the percentile is the nearest double.
+/// Numerics  counts are integers; the percentile is the nearest double, and written as a float the nearest float in groups
+///           below 2^29 values.
 class grouped_ecdf {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("GECD");

@@ -91,12 +91,13 @@ struct pinball_sum {
 ///   loss = sum_i sum_k max(tau_k (y_i - Q_ik), (tau_k - 1) (y_i - Q_ik))
 ///   d loss / d Q_ik = 1[y_i < Q_ik] - tau_k,  1/2 - tau_k where they are equal
 ///
-/// Shapes    predicted [B, K]: the quantiles Q; targets [B]: float or double, both the same. levels [K] in [0, 1], or none
+/// Shapes    predicted [B, K]: the quantiles Q; targets [B]: float or double, both the same. levels [K] in (0, 1), or none
 ///           for (k + 1/2) / K. gradient [B, K] of the type of the quantiles, or none.
 /// Writes    adds scale * d loss / d Q into `gradient` when it is given; it may not overlap the inputs.
 /// Returns   mean_value{sum, B}; merges over shards.
-/// Throws    std::invalid_argument when shapes differ or a level is not in [0, 1]. Propagates NaN; an infinite target that
-///           is met by an infinite quantile gives NaN.
+/// Throws    std::invalid_argument when shapes differ or a level is not in (0, 1), in the type of the columns: at 0 and 1
+///           no finite quantile is best. Propagates NaN; an infinite target costs infinity, and NaN where it is met by a
+///           quantile of the same infinity.
 /// Cost      one pass for the loss and one for the gradient, 4 operations a quantile; K numbers of scratch.
 /// Numerics  lanes add up at most 256 quantiles in the type of the columns, their sums are compensated doubles: relative
 ///           error of the loss below 2e-6 for float, 1e-13 for double.
@@ -117,10 +118,10 @@ mean_value pinball_loss(const Policy& where, const Q& predicted, const Y& target
     std::vector<T> level(count);
     for (std::size_t k = 0; k < count; ++k) {
         const double at = given.empty() ? quantile_level(k, count) : static_cast<double>(given[k]);
-        expects(0.0 <= at && at <= 1.0, "pinball_loss", "levels must be in [0, 1], got ", at);
         level[k] = static_cast<T>(at);
+        expects(T(0) < level[k] && level[k] < T(1), "pinball_loss", "levels must be in (0, 1), got ", at);
     }
-    const std::size_t rows_a_part = 1 + exec::default_part_size / (1 + count);
+    const std::size_t rows_a_part = exec::detail::rows_a_part(count);
     if constexpr (!std::is_same_v<std::remove_cvref_t<G>, none>) {
         const auto out = view(gradient);
         expects(out.rows() == quantiles.rows() && out.cols() == count, "pinball_loss", "quantiles are ",

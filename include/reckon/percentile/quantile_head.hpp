@@ -45,11 +45,6 @@ RECKON_INLINE V quantile_rise_slope(V a, quantile_step step) noexcept {
 // Lanes work on this many quantiles of a row, then a sum runs through them: the sum alone has to wait for itself.
 inline constexpr std::size_t quantile_block = 64;
 
-// Rows a part of kernels that work on about `columns` numbers a row.
-constexpr std::size_t quantile_rows_a_part(std::size_t columns) noexcept {
-    return 1 + exec::default_part_size / (1 + columns);
-}
-
 }  // namespace detail
 
 /// Quantiles from logits: Q_k = offset + sum_{m <= k} h_m with h_m = max(a_m, 0) or softplus(a_m).
@@ -93,7 +88,7 @@ void quantile_head(const Policy& where, const A& logits, Q&& quantiles, const O&
                 }
             }
         },
-        detail::quantile_rows_a_part(count));
+        exec::detail::rows_a_part(count));
 }
 
 /// Gradient of quantile_head(): carries derivatives with respect to the quantiles back to the logits.
@@ -168,7 +163,7 @@ void quantile_head_gradient(const Policy& where, const A& logits, const G& d_qua
                 }
             }
         },
-        detail::quantile_rows_a_part(count));
+        exec::detail::rows_a_part(count));
 }
 
 /// Percentile of a value among predicted quantiles Q_1 <= .. <= Q_K at the levels (k - 1/2) / K.

@@ -50,7 +50,8 @@ struct rad_outputs {
 /// Throws    std::invalid_argument when lengths differ, a column that is needed is none, or an option is out of range.
 ///           Infinite feedback has its place in the order.
 /// Cost      a radix sort of each id column on one thread unless it ascends, a sort of the durations, the ranks of
-///           ecdf_midrank(), and a probit_fuse() a row; 30 to 60 bytes of scratch a row.
+///           ecdf_midrank(), and a probit_fuse() a row; 25 to 50 bytes of scratch a row and 12 a bucket, however many users
+///           meet however many buckets.
 /// Numerics  ranks are integers: the same bits for any number of threads.
 /// Source    RAD 2025 (arXiv 2508.11086): labels and D = 4; the rule for ties, k = 20 and the normalisation of the fusion
 ///           are ours.

@@ -141,9 +141,13 @@ class reservoir {
         for (std::size_t r = 0; r < count; ++r) {
             const auto from = static_cast<std::uint32_t>(r);
             const std::uint64_t user = other.rows_.user(from), hash = detail::hash_of_user(seed_, user);
-            rows_.template merge_row<Isa>(find_or_add(user, hash), hash, other.rows_, from);
+            const std::uint32_t to = find_or_add(user, hash);
+            const std::uint64_t before = rows_.seen(to);
+            rows_.template merge_row<Isa>(to, hash, other.rows_, from);
+            // Row by row, so that the sum is right also where an allocation fails half-way.
+            seen_.accepted += rows_.seen(to) - before;
         }
-        seen_.merge(other.seen_);
+        seen_.rejected += other.seen_.rejected;
     }
 
     /// Row of a user, or no_history. Rows are numbered in order of arrival.

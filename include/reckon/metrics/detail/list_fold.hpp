@@ -1,6 +1,7 @@
 // The fold behind metrics of lists: each list is scored by itself, its value is written and enters a weighted mean.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -26,6 +27,8 @@ struct list_score {
 /// Lists, cut by whole lists; `per_list` is empty when nobody asked for it.
 template <class P, class Y, class Offset, class Out>
 struct list_batch {
+    using score_type = P;
+    using label_type = Y;
     vector_view<const P> scores;
     vector_view<const Y> labels;
     segments<Offset> lists;
@@ -35,18 +38,24 @@ struct list_batch {
     list_batch slice(std::size_t first, std::size_t count) const noexcept {
         return {scores, labels, {lists.offsets.slice(first, count + 1)}, per_list.slice(first, count)};
     }
+    std::size_t longest() const noexcept {
+        std::size_t most = 0;
+        for (std::size_t s = 0; s < lists.size(); ++s) most = (std::max)(most, lists.count(s));
+        return most;
+    }
 };
 
-/// Metric    metric(scores, labels) -> list_score, with memory of its own that it keeps from list to list. When it has
-///           begin(scores, labels), that is called before with all rows of some consecutive lists.
+/// Metric    metric(scores, labels) -> list_score, with memory of its own that it keeps from list to list: each part
+///           works with a copy. When it has begin(scores, labels), that is called before with all rows of the part.
 template <class Isa, class Metric>
 struct list_fold {
-    Metric metric;
+    const Metric* prototype;
     std::uint64_t min_rows = 0;
     list_mean total;
 
     template <class Batch>
     void absorb(const Batch& batch) {
+        Metric metric(*prototype);
         const std::size_t n = batch.size(), start = batch.lists.first(0);
         if constexpr (requires { metric.begin(batch.scores, batch.labels); }) {
             const std::size_t rows = batch.lists.first(n) - start;
@@ -71,10 +80,9 @@ struct list_fold {
     void merge(const list_fold& other) noexcept { total.merge(other.total); }
 };
 
-/// Checks the shapes and folds.
-template <class Isa, class Policy, class P, class Y, class Offsets, class L, class Metric>
-list_mean fold_lists(const char* kernel, const Policy& where, const P& scores, const Y& labels,
-                          const Offsets& offsets, const list_options& options, L&& per_list, const Metric& metric) {
+/// Checks the shapes.
+template <class P, class Y, class Offsets, class L>
+auto make_list_batch(const char* kernel, const P& scores, const Y& labels, const Offsets& offsets, L&& per_list) {
     const auto s = input(scores);
     const auto y = input(labels);
     expects(s.size() == y.size(), kernel, s.size(), " scores but ", y.size(), " labels");
@@ -96,11 +104,21 @@ list_mean fold_lists(const char* kernel, const Policy& where, const P& scores, c
     if constexpr (!std::is_same_v<std::remove_cvref_t<L>, none>) {
         expects(out.size() == lists.size(), kernel, lists.size(), " lists but room for ", out.size(), " values");
     }
+    return list_batch<typename decltype(s)::value_type, typename decltype(y)::value_type,
+                      typename decltype(lists.offsets)::value_type, Out>{s, y, lists, out};
+}
+
+template <class Isa, class Policy, class Batch, class Metric>
+list_mean fold_list_batch(const Policy& where, const Batch& batch, const list_options& options, const Metric& metric) {
     constexpr std::size_t lists_a_part = 64;
-    const list_batch<typename decltype(s)::value_type, typename decltype(y)::value_type,
-                     typename decltype(lists.offsets)::value_type, Out>
-        batch{s, y, lists, out};
-    return exec::fold_parts(where, list_fold<Isa, Metric>{metric, options.min_rows, {}}, batch, lists_a_part).total;
+    return exec::fold_parts(where, list_fold<Isa, Metric>{&metric, options.min_rows, {}}, batch, lists_a_part).total;
+}
+
+/// Checks the shapes and folds.
+template <class Isa, class Policy, class P, class Y, class Offsets, class L, class Metric>
+list_mean fold_lists(const char* kernel, const Policy& where, const P& scores, const Y& labels, const Offsets& offsets,
+                     const list_options& options, L&& per_list, const Metric& metric) {
+    return fold_list_batch<Isa>(where, make_list_batch(kernel, scores, labels, offsets, per_list), options, metric);
 }
 
 }  // namespace reckon::detail

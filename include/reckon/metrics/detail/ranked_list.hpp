@@ -1,90 +1,46 @@
 // What the metrics of ranked lists share: checks, the mean over lists, and which rows are relevant.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
-#include <vector>
 
 #include "reckon/core/config.hpp"
-#include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
-#include "reckon/core/monoids.hpp"
-#include "reckon/core/segments.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
-#include "reckon/exec/parts.hpp"
+#include "reckon/metrics/detail/list_fold.hpp"
+#include "reckon/metrics/list_mean.hpp"
 
 namespace reckon::detail {
 
-/// Scores and labels of lists.
-template <class T, class Y, class Offset>
-struct scored_lists {
-    using score_type = T;
-    using label_type = Y;
-    vector_view<const T> scores;
-    vector_view<const Y> labels;
-    segments<Offset> lists;
+// Checks shapes and types of lists whose rows get ranks.
+template <class P, class Y, class Offsets, class L>
+auto make_ranked_lists(const char* kernel, const P& scores, const Y& labels, const Offsets& offsets, L&& per_list) {
+    using T = typename decltype(input(scores))::value_type;
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "reckon: scores must be float or double");
+    static_assert(std::is_arithmetic_v<typename decltype(input(labels))::value_type>, "reckon: labels must be numbers");
+    return make_list_batch(kernel, scores, labels, offsets, per_list);
+}
 
-    std::size_t longest() const noexcept {
-        std::size_t most = 0;
-        for (std::size_t s = 0; s < lists.size(); ++s) most = (std::max)(most, lists.count(s));
-        return most;
+// value(scores, labels, n) of one list as a metric for list_fold. No row is left out: one with a NaN score has no rank,
+// but its label counts.
+template <class Value>
+struct ranked_metric {
+    Value value;
+
+    template <class T, class Y>
+    list_score operator()(vector_view<const T> scores, vector_view<const Y> labels) {
+        return {value(scores.data(), labels.data(), scores.size()), 1.0, {scores.size(), 0}};
     }
 };
 
-template <vector_like P, vector_like Y, vector_like Offsets>
-auto make_scored_lists(const char* kernel, const P& scores, const Y& labels, const Offsets& offsets) {
-    const auto s = input(scores);
-    const auto y = input(labels);
-    using T = typename decltype(s)::value_type;
-    using Label = typename decltype(y)::value_type;
-    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "reckon: scores must be float or double");
-    static_assert(std::is_arithmetic_v<Label>, "reckon: labels must be numbers");
-    expects(s.size() == y.size(), kernel, s.size(), " scores but ", y.size(), " labels");
-    expects(s.size() < (std::uint64_t{1} << 32), kernel, s.size(), " rows, fewer than 2^32 are possible");
-    const auto lists = make_segments(kernel, offsets, s.size());
-    return scored_lists<T, Label, typename std::remove_cvref_t<decltype(lists.offsets)>::value_type>{s, y, lists};
-}
-
-// Mean over the lists that have a value. make() builds the worker of one part with its scratch; worker(first, count) is
-// the value of the list of these rows, or NaN. Values go to `per_list` unless that is none.
-template <class Isa, class Policy, class Lists, class Out, class Make>
-mean_value mean_over_lists(const char* kernel, const Policy& where, const Lists& lists, Out& per_list,
-                           const Make& make) {
-    constexpr std::size_t lists_a_part = 64;
-    constexpr bool wanted = !std::is_same_v<std::remove_cvref_t<Out>, none>;
-    const auto out = [&] {
-        if constexpr (wanted) {
-            return view(per_list);
-        } else {
-            return vector_view<double>{};
-        }
-    }();
-    if constexpr (wanted) {
-        expects(out.size() == lists.size(), kernel, lists.size(), " lists but room for ", out.size(), " values");
-    }
-    std::vector<mean_value> parts(exec::detail::part_count(lists.size(), lists_a_part));
-    exec::for_each_index(where, parts.size(), [&](std::size_t part) {
-        auto worker = make();
-        const std::size_t begin = part * lists_a_part;
-        const std::size_t end = begin + exec::detail::rows_of_part(lists.size(), lists_a_part, part);
-        mean_value mean;
-        for (std::size_t s = begin; s < end; ++s) {
-            const double value = worker(lists.first(s), lists.count(s));
-            if (value == value) mean.absorb(value);
-            if constexpr (wanted) {
-                out[s] = static_cast<typename std::remove_cvref_t<decltype(out)>::value_type>(value);
-            }
-        }
-        parts[part] = mean;
-    });
-    mean_value total;
-    for (const mean_value& part : parts) total.merge(part);
-    return total;
+// Mean over the lists where value(scores, labels, n) is not NaN; each part works with a copy of `value`.
+template <class Isa, class Policy, class Batch, class Value>
+list_mean mean_over_lists(const Policy& where, const Batch& lists, const Value& value) {
+    return fold_list_batch<Isa>(where, lists, {}, ranked_metric<Value>{value});
 }
 
 // Smallest and largest lane, without branches.
@@ -111,6 +67,11 @@ template <class Y>
 class relevance {
   public:
     explicit relevance(double threshold) noexcept {
+        if constexpr (std::is_same_v<Y, bool>) {
+            // A cast would take a threshold below 1 for true.
+            bound_ = threshold >= 1.0;
+            return;
+        }
         constexpr Y most = (std::numeric_limits<Y>::max)();
         if (threshold >= static_cast<double>(most)) {
             bound_ = most;

@@ -9,6 +9,7 @@
 #include "reckon/exec/policies.hpp"
 #include "reckon/metrics/detail/leading_rows.hpp"
 #include "reckon/metrics/detail/ranked_list.hpp"
+#include "reckon/metrics/list_mean.hpp"
 #include "reckon/metrics/tie_rule.hpp"
 
 namespace reckon::detail {
@@ -44,18 +45,17 @@ double top_hits(const leading_rows<T, Isa>& rows, const Y* labels, std::size_t d
 
 // Mean over lists of finish(hits, relevant rows of the list, ranks).
 template <class Isa, class Policy, class P, class Y, class Offsets, class Options, class L, class Finish>
-mean_value mean_top_hits(const char* kernel, const Policy& where, const P& scores, const Y& labels,
-                         const Offsets& offsets, const Options& options, L& per_list, const Finish& finish) {
+list_mean mean_top_hits(const char* kernel, const Policy& where, const P& scores, const Y& labels,
+                        const Offsets& offsets, const Options& options, L&& per_list, const Finish& finish) {
     exec::detail::require_host_policy<Policy>();
     expects(options.threshold >= 0.0, kernel, "threshold must be at least 0, got ", options.threshold);
-    const auto rows = make_scored_lists(kernel, scores, labels, offsets);
-    using batch = std::remove_const_t<decltype(rows)>;
+    const auto lists = make_ranked_lists(kernel, scores, labels, offsets, per_list);
+    using batch = std::remove_const_t<decltype(lists)>;
+    using ranking = leading_rows<typename batch::score_type, Isa>;
     const relevance<typename batch::label_type> relevant(options.threshold);
-    return mean_over_lists<Isa>(kernel, where, rows.lists, per_list, [&] {
-        using ranking = leading_rows<typename batch::score_type, Isa>;
-        return [&rows, &options, &relevant, &finish, ranked = ranking()](std::size_t first, std::size_t n) mutable {
-            const auto* const s = rows.scores.data() + first;
-            const auto* const y = rows.labels.data() + first;
+    return mean_over_lists<Isa>(
+        where, lists,
+        [&options, &relevant, &finish, ranked = ranking()](const auto* s, const auto* y, std::size_t n) mutable {
             const std::size_t ranks = options.k == 0 ? n : options.k;
             if (ranks >= n) {  // all ranks: the order does not matter
                 const std::size_t total = relevant.count(y, n);
@@ -69,8 +69,7 @@ mean_value mean_top_hits(const char* kernel, const Policy& where, const P& score
             if (total == 0) return empty_value(options.empty);
             ranked.order();
             return finish(top_hits(ranked, y, ranks, options.ties, relevant), total, ranks);
-        };
-    });
+        });
 }
 
 }  // namespace reckon::detail

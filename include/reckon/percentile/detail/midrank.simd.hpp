@@ -15,8 +15,10 @@
 
 namespace reckon::detail {
 
-/// twice_rank / twice_n, the nearest Out: both are integers below 2^33, and a double of their ratio rounds to float as
-/// the ratio itself does.
+/// twice_rank / twice_n, which are integers below 2^33: the nearest double, and for twice_n = 2 n with n < 2^29 the nearest
+/// float. In [1/2, 1), and elsewhere up to a power of two, a ratio that is not halfway between two floats is at least
+/// 2^-25 / n > 2^-54 from there, and rounding to double moves it by at most 2^-54: not across. In a larger group a float that
+/// is rounded twice may be the second nearest.
 template <class Out>
 RECKON_INLINE Out share_below(std::size_t twice_rank, std::size_t twice_n) noexcept {
     return static_cast<Out>(static_cast<double>(twice_rank) / static_cast<double>(twice_n));

@@ -16,7 +16,7 @@
 
 namespace reckon::detail {
 
-/// Rows in groups, without the ids; some groups may be empty.
+/// Rows in groups, without the ids.
 struct row_groups {
     std::vector<std::uint32_t> offsets;  // [G + 1]
     std::vector<std::uint32_t> rows;     // [N], or none when the rows are in this order
@@ -26,30 +26,36 @@ struct row_groups {
 };
 
 /// The groups of a grouping, each cut by a second id in [0, parts); bucket[row] of `parts` or more goes to the last part.
+/// Parts without rows are left out: most are, where there are many groups and parts. Those of a group come in the order of
+/// their first rows, and rows keep their order.
 template <class Isa, class Id>
 row_groups split_groups(grouped_rows<Id>&& groups, const std::vector<std::uint32_t>& bucket, std::size_t parts) {
     if (parts <= 1) return {std::move(groups.offsets), std::move(groups.rows)};
     const std::size_t n = bucket.size();
     row_groups split;
-    split.offsets.assign(groups.size() * parts + 1, 0);
+    split.offsets.push_back(0);
     split.rows.resize(n);
-    std::vector<std::uint32_t> start(parts);
+    std::vector<std::uint32_t> start(parts), met;  // start is 0 between groups
     for (std::size_t g = 0; g < groups.size(); ++g) {
         const std::size_t first = groups.first(g), end = first + groups.count(g);
-        start.assign(parts, 0);
         const auto part_of = [&](std::size_t k) {
             const std::size_t b = bucket[groups.row(k)];
             return b < parts ? b : parts - 1;
         };
-        for (std::size_t k = first; k < end; ++k) ++start[part_of(k)];
+        for (std::size_t k = first; k < end; ++k) {
+            const std::size_t b = part_of(k);
+            if (start[b]++ == 0) met.push_back(static_cast<std::uint32_t>(b));
+        }
         auto at = static_cast<std::uint32_t>(first);
-        for (std::size_t b = 0; b < parts; ++b) {
+        for (const std::uint32_t b : met) {
             at += std::exchange(start[b], at);
-            split.offsets[g * parts + b + 1] = at;
+            split.offsets.push_back(at);
         }
         for (std::size_t k = first; k < end; ++k) {
             split.rows[start[part_of(k)]++] = static_cast<std::uint32_t>(groups.row(k));
         }
+        for (const std::uint32_t b : met) start[b] = 0;
+        met.clear();
     }
     return split;
 }
