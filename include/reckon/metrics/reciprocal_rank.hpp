@@ -1,16 +1,12 @@
 // Mean reciprocal rank of the first relevant row of each list.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
-#include <type_traits>
 
-#include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/policies.hpp"
 #include "reckon/metrics/detail/first_relevant.hpp"
-#include "reckon/metrics/detail/ranked_list.hpp"
 #include "reckon/metrics/list_mean.hpp"
 #include "reckon/metrics/tie_rule.hpp"
 
@@ -59,23 +55,10 @@ template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets
           class Isa = isa::native>
 list_mean reciprocal_rank(const Policy& where, const P& scores, const Y& labels, const Offsets& offsets,
                           const reciprocal_rank_options& options = {}, L&& per_list = {}) {
-    exec::detail::require_host_policy<Policy>();
-    expects(options.threshold >= 0.0, "reciprocal_rank", "threshold must be at least 0, got ", options.threshold);
-    const auto lists = detail::make_ranked_lists("reciprocal_rank", scores, labels, offsets, per_list);
-    using batch = std::remove_const_t<decltype(lists)>;
-    using Label = typename batch::label_type;
-    using finder = detail::first_relevant_finder<typename batch::score_type, Label, Isa>;
-    const detail::relevance<Label> relevant(options.threshold);
-    return detail::mean_over_lists<Isa>(
-        where, lists, [&options, find = finder(relevant)](const auto* s, const auto* y, std::size_t n) mutable {
-            const detail::first_relevant found = find.find(s, y, n);
-            if (found.total == 0) return detail::empty_value(options.empty);
-            if (found.relevant == 0) return 0.0;
-            const std::size_t k = options.k == 0 ? n : options.k;
-            const auto rank = detail::rank_of_first(found, options.ties, s, y, n, find.relevant());
-            if (rank.low != rank.high) return detail::expected_reciprocal_rank(found, k);
-            return rank.low <= k ? 1.0 / static_cast<double>(rank.low) : 0.0;
-        });
+    return detail::mean_first_relevant<Isa>(
+        "reciprocal_rank", where, scores, labels, offsets, options, per_list,
+        [](std::size_t rank, std::size_t k) { return rank <= k ? 1.0 / static_cast<double>(rank) : 0.0; },
+        detail::expected_reciprocal_rank);
 }
 
 }  // namespace reckon

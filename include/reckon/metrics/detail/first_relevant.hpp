@@ -3,12 +3,16 @@
 
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "reckon/core/config.hpp"
+#include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/simd.hpp"
+#include "reckon/exec/policies.hpp"
 #include "reckon/metrics/detail/ranked_list.hpp"
+#include "reckon/metrics/list_mean.hpp"
 #include "reckon/metrics/tie_rule.hpp"
 
 namespace reckon::detail {
@@ -99,6 +103,31 @@ rank_range rank_of_first(const first_relevant& found, tie_rule ties, const T* sc
         if (relevant(labels[row])) break;
     }
     return {rank, rank};
+}
+
+// Mean over lists of settled(rank of the first relevant row, k), or of expected(level, k) where equal rows leave it open.
+template <class Isa, class Policy, class P, class Y, class Offsets, class Options, class L, class Settled,
+          class Expected>
+list_mean mean_first_relevant(const char* kernel, const Policy& where, const P& scores, const Y& labels,
+                              const Offsets& offsets, const Options& options, L&& per_list, const Settled& settled,
+                              const Expected& expected) {
+    exec::detail::require_host_policy<Policy>();
+    expects(options.threshold >= 0.0, kernel, "threshold must be at least 0, got ", options.threshold);
+    const auto lists = make_ranked_lists(kernel, scores, labels, offsets, per_list);
+    using batch = std::remove_const_t<decltype(lists)>;
+    using Label = typename batch::label_type;
+    using finder = first_relevant_finder<typename batch::score_type, Label, Isa>;
+    const relevance<Label> relevant(options.threshold);
+    return mean_over_lists<Isa>(
+        where, lists,
+        [&options, &settled, &expected, find = finder(relevant)](const auto* s, const auto* y, std::size_t n) mutable {
+            const first_relevant found = find.find(s, y, n);
+            if (found.total == 0) return empty_value(options.empty);
+            if (found.relevant == 0) return 0.0;
+            const std::size_t k = options.k == 0 ? n : options.k;
+            const auto rank = rank_of_first(found, options.ties, s, y, n, find.relevant());
+            return rank.low == rank.high ? settled(rank.low, k) : expected(found, k);
+        });
 }
 
 }  // namespace reckon::detail
