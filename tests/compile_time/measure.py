@@ -1,8 +1,9 @@
-"""Compares the time to compile each public header with its budget.
+"""Compiles each header alone, and compares the time of each public one with its budget.
 
 Usage: measure.py <c++> <include folder> <budget file> [<other include folder>...]
 
-The time is user CPU seconds of `c++ -std=c++20 -O2 -c` on a file that includes one header, less those of an empty file.
+A file includes one header, twice, so that a missing include and a missing guard both show; warnings are errors. The time is user CPU
+seconds of `c++ -std=c++20 -O2 -c`, less those of an empty file.
 Budgets hold on the machine that budget.txt was written on; elsewhere they are scaled by the time that <string> takes.
 A header over its budget is measured again twice, and the least time counts.
 """
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 
+WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror".split()
 compiler, include, budget_file = sys.argv[1:4]
 others = [folder for folder in sys.argv[4:] if folder not in ("", "/usr/include") and os.path.isdir(folder)]
 
@@ -22,20 +24,20 @@ def seconds(line, folder):
     source = name + ".cpp"
     with open(source, "w") as file:
         file.write(line + "\n")
-    command = [compiler, "-std=c++20", "-O2", "-I" + include]
+    command = [compiler, "-std=c++20", "-O2", *WARNINGS, "-I" + include]
     for other in others:
         command += ["-isystem", other]
     process = subprocess.Popen(command + ["-c", source, "-o", name + ".o"])
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        sys.exit(f"{line} does not compile")
+        sys.exit(f"this does not compile alone:\n{line}")
     return usage.ru_utime
 
 
-def public_headers():
+def headers_below(detail):
     for folder, _, files in sorted(os.walk(os.path.join(include, "reckon"))):
-        if os.path.basename(folder) != "detail":
+        if (os.path.basename(folder) == "detail") == detail:
             for file in sorted(files):
                 if file.endswith(".hpp"):
                     yield os.path.relpath(os.path.join(folder, file), include)
@@ -55,14 +57,14 @@ with tempfile.TemporaryDirectory() as folder:
     scale = max(1.0, reference / budgets["<string>"])
     print(f"<string> takes {reference:.2f} s here and {budgets['<string>']:.2f} s in the budget: scale {scale:.2f}")
     print(f"{'header':45} {'seconds':>8} {'budget':>8}")
-    headers = list(public_headers())
+    headers = list(headers_below(False))
     stale -= set(headers)
     if not any(os.path.isdir(os.path.join(o, "Eigen")) for o in others):
         headers.remove("reckon/eigen.hpp")
 
     def measure(header):
         budget = budgets.get(header, budgets["default"]) * scale
-        line = f'#include "{header}"'
+        line = f'#include "{header}"\n' * 2
         spent = seconds(line, folder) - empty
         for _ in range(2):
             if spent > budget:
@@ -76,6 +78,9 @@ with tempfile.TemporaryDirectory() as folder:
                 over.append(header)
                 note += "  OVER"
             print(f"{header:45} {max(spent, 0.0):8.2f} {budget:8.2f}{note}", flush=True)
+        inner = list(headers_below(True))
+        list(workers.map(lambda header: seconds(f'#include "{header}"\n' * 2, folder), inner))
+        print(f"{len(inner)} headers of detail/ compile alone")
 for header in sorted(stale):
     print(f"budget.txt names {header}, which does not exist")
 for header in over:
