@@ -248,7 +248,6 @@ TEST_CASE_TEMPLATE("reservoir: order and repeated delivery do not matter", S, sa
     reservoir<S> once({.capacity = 16, .predictions = true}, sampling_for_test<S>()), often = once;
     offer(once, in);
     events_of_users mixed;
-    const random_stream rng(8);
     const auto order = testing_support::random_integers<std::size_t>(9000, in.size(), 8);
     for (std::size_t i = 0; i < in.size(); ++i) {  // backwards, then at random
         const std::size_t k = in.size() - 1 - i;

@@ -89,7 +89,9 @@ TEST_CASE("row_percentiles: scipy.stats.percentileofscore") {
 TEST_CASE("row_percentiles: every length and every way against the definition") {
     std::vector<std::size_t> lengths;
     for (std::size_t n = 1; n <= 70; ++n) lengths.push_back(n);
-    for (const std::size_t n : {127, 128, 129, 255, 256, 257, 273, 1024, 4095, 4096, 4097, 70001}) lengths.push_back(n);
+    for (const std::size_t n : {127u, 128u, 129u, 255u, 256u, 257u, 273u, 1024u, 4095u, 4096u, 4097u, 70001u}) {
+        lengths.push_back(n);
+    }
     for (const std::size_t n : lengths) {
         CAPTURE(n);
         for (const bool ties : {false, true}) {
