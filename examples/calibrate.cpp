@@ -198,7 +198,7 @@ int report(args& options) {
         std::snprintf(note, sizeof note, "log-loss %.4f, ECE %.4f", figures.log_loss, figures.ece);
         panels.push_back({file, note, {std::move(series)}});
     }
-    markdown ? out.markdown(std::cout) : out.print(std::cout);
+    out.write(std::cout, markdown);
     if (!svg.empty()) {
         const std::string title = "Reliability, " + std::to_string(count) + " bins of equal mass";
         write_file(svg, reliability_diagram(panels, {.title = title, .logarithmic = rare}));

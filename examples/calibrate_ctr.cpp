@@ -10,8 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -25,6 +23,7 @@
 #include "calibrate_ctr/report.hpp"
 #include "calibrate_ctr/words.hpp"
 #include "support/args.hpp"
+#include "support/charts.hpp"
 #include "support/progress.hpp"
 
 using namespace reckon_examples;
@@ -143,16 +142,6 @@ scored_log load_log(const settings& s) {
     return log;
 }
 
-void save(const std::filesystem::path& folder, const char* name, const std::string& picture, const char* what) {
-    std::filesystem::create_directories(folder);
-    const std::filesystem::path path = folder / name;
-    std::ofstream file(path, std::ios::binary);
-    file << picture;
-    file.close();
-    if (!file) throw std::runtime_error(path.string() + ": cannot be written");
-    std::cout << "Picture of " << what << ": " << path.string() << '\n';
-}
-
 void run(const settings& s, const host& where) {
     const scored_log log = load_log(s);
     std::cout << log.title << '\n';
@@ -182,10 +171,7 @@ void run(const settings& s, const host& where) {
         line.update(methods.size());
     }
     const table figures_table = results_table(log, results);
-    if (s.markdown)
-        figures_table.markdown(std::cout);
-    else
-        figures_table.print(std::cout);
+    figures_table.write(std::cout, s.markdown);
     std::cout
         << "\nNE: normalized entropy. PCOC: predicted over observed positives. ECE: " << ece_bins
         << " bins of equal mass.\nRCE: relative calibration error over the values of a field; MF-RCE: mean over "
@@ -194,8 +180,9 @@ void run(const settings& s, const host& where) {
     std::cout << '\n';
 
     const result &raw = results.front(), &mine = results[choice];
-    save(s.out, "reliability.svg", reliability_picture(where, log, raw, mine), "reliability before and after");
-    save(s.out, "fields.svg", fields_picture(log, raw, mine), "the calibration of field values");
+    save_picture(std::cout, s.out, "reliability.svg", reliability_picture(where, log, raw, mine),
+                 "reliability before and after");
+    save_picture(std::cout, s.out, "fields.svg", fields_picture(log, raw, mine), "the calibration of field values");
 }
 
 }  // namespace

@@ -13,8 +13,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -25,6 +23,7 @@
 #include "percentile_labels/study.hpp"
 #include "percentile_labels/views.hpp"
 #include "support/args.hpp"
+#include "support/charts.hpp"
 #include "support/datasets.hpp"
 #include "support/table.hpp"
 
@@ -67,24 +66,6 @@ settings read_settings(args& options) {
     return s;
 }
 
-void print(const table& figures, bool markdown) {
-    if (markdown)
-        figures.markdown(std::cout);
-    else
-        figures.print(std::cout);
-    std::cout << '\n';
-}
-
-void save(const std::filesystem::path& folder, const char* name, const std::string& svg, const char* what) {
-    std::filesystem::create_directories(folder);
-    const std::filesystem::path path = folder / name;
-    std::ofstream file(path, std::ios::binary);
-    file << svg;
-    file.close();
-    if (!file) throw std::runtime_error(path.string() + ": cannot be written");
-    std::cout << "Picture of " << what << ": " << path.string() << '\n';
-}
-
 void print_curvature(const curvature_study& study, const settings& s) {
     std::cout << "Simulated feedback y = s exp(k t), UAUC on test views, means over " << s.study.seeds << " runs of "
               << s.study.users << " users. Scale s and curvature k grow with activity; on the right k is mild.\n\n";
@@ -100,7 +81,8 @@ void print_curvature(const curvature_study& study, const settings& s) {
             label == at_oracle ? "" : std::to_string(study.same[label]) + " of " + std::to_string(s.study.mild_seeds);
         figures.add_row({label_names[label], strong.all, strong.low, mild.all, mild.low, same}, label != at_oracle);
     }
-    print(figures, s.markdown);
+    figures.write(std::cout, s.markdown);
+    std::cout << '\n';
 }
 
 void print_sparse(const sparse_study& study, const settings& s) {
@@ -120,7 +102,8 @@ void print_sparse(const sparse_study& study, const settings& s) {
         figures.add_row({mode_names[m], shape.mean, m == at_strict ? (1 - study.ties) / 2 : 0.5, shape.variance,
                          shape.distance, r.all, r.low});
     }
-    print(figures, s.markdown);
+    figures.write(std::cout, s.markdown);
+    std::cout << '\n';
 }
 
 void print_deciles(const char* sorted, const std::vector<user_decile>& deciles, const settings& s) {
@@ -140,7 +123,8 @@ void print_deciles(const char* sorted, const std::vector<user_decile>& deciles, 
                          one.seconds, one.before[2], one.share, one.labels.mean, std::sqrt(one.labels.variance),
                          one.labels.distance});
     }
-    print(figures, s.markdown);
+    figures.write(std::cout, s.markdown);
+    std::cout << '\n';
 }
 
 std::string interval_text(double value, double lower, double upper, const char* format) {
@@ -169,7 +153,8 @@ void print_real(const std::array<real_figures, real_count>& figures, const time_
              f.xauc, f.ndcg},
             label < real_mean_seconds);
     }
-    print(rows, s.markdown);
+    rows.write(std::cout, s.markdown);
+    std::cout << '\n';
 }
 
 // False when there is no file.
@@ -208,7 +193,7 @@ int run(const settings& s, const host& where) {
         print_deciles("by mean seconds of a view", by_seconds, s);
     }
     if (s.check) {
-        claim_list list;
+        claim_list list(std::cout);
         claim_rankings(list, curvature, s.study.mild_seeds);
         for (const sparse_study& one : sparse) claim_sparse(list, one);
         claim_reversal(list);
@@ -219,9 +204,10 @@ int run(const settings& s, const host& where) {
     if (real) {
         const time_split_log log = split_by_time(views);
         print_real(evaluate_views(where, log, s.model_seeds, s.study.epochs, s.study.first_seed), log, s);
-        save(s.out, "percentile_deciles.svg", decile_picture(title, by_views, by_seconds), "views before and after");
+        save_picture(std::cout, s.out, "percentile_deciles.svg", decile_picture(title, by_views, by_seconds),
+                     "views before and after");
     }
-    save(s.out, "percentile_labels.svg", curvature_picture(curvature), "the kinds of label");
+    save_picture(std::cout, s.out, "percentile_labels.svg", curvature_picture(curvature), "the kinds of label");
     return 0;
 }
 

@@ -11,8 +11,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -21,6 +19,7 @@
 
 #include "support/args.hpp"
 #include "support/charts.hpp"
+#include "support/claims.hpp"
 #include "support/table.hpp"
 #include "uncertainty_policy/study.hpp"
 
@@ -54,14 +53,6 @@ settings read_settings(args& options) {
     return s;
 }
 
-void print(const table& figures, bool markdown) {
-    if (markdown)
-        figures.markdown(std::cout);
-    else
-        figures.print(std::cout);
-    std::cout << '\n';
-}
-
 void print_low(const study& s, bool markdown) {
     table figures({{"policy by", 0, best::none},
                    {"Spearman with error", 3, best::high},
@@ -72,7 +63,8 @@ void print_low(const study& s, bool markdown) {
         const outcome& o = s.low[p];
         figures.add_row({policy_names[p], o.spearman, o.bad_rate, o.over_prediction, o.value}, p != at_none);
     }
-    print(figures, markdown);
+    figures.write(std::cout, markdown);
+    std::cout << '\n';
 }
 
 void print_high(const study& s, bool markdown) {
@@ -85,7 +77,8 @@ void print_high(const study& s, bool markdown) {
         const outcome& o = s.high[p];
         figures.add_row({policy_names[p], o.spearman, o.coverage, o.top_share, o.value}, p != at_none);
     }
-    print(figures, markdown);
+    figures.write(std::cout, markdown);
+    std::cout << '\n';
 }
 
 std::string picture(const study& a, const study& b) {
@@ -104,32 +97,8 @@ std::string picture(const study& a, const study& b) {
                       .height = 320});
 }
 
-void save(const std::filesystem::path& folder, const char* name, const std::string& svg) {
-    std::filesystem::create_directories(folder);
-    const std::filesystem::path path = folder / name;
-    std::ofstream file(path, std::ios::binary);
-    file << svg;
-    file.close();
-    if (!file) throw std::runtime_error(path.string() + ": cannot be written");
-    std::cout << "Picture of the bad items: " << path.string() << '\n';
-}
-
-class claims {
-  public:
-    void check(bool holds, const char* format, double a, double b, double c = 0) {
-        char text[200];
-        std::snprintf(text, sizeof text, format, a, b, c);
-        std::cout << (holds ? "  holds  " : "  FAILS  ") << text << '\n';
-        failed_ += holds ? 0 : 1;
-    }
-    int failed() const { return failed_; }
-
-  private:
-    int failed_ = 0;
-};
-
 int check_claims(const study& a, const study& b) {
-    claims list;
+    claim_list list(std::cout);
     std::cout << "Joint ranks follow the true error as well as the better single signal, less 0.05; ensemble less; "
                  "chance not at all.\n";
     for (const study* s : {&a, &b}) {
@@ -186,7 +155,7 @@ int main(int argc, char** argv) {
             print_high(*result, s.markdown);
         }
         if (s.check) return check_claims(a, b) == 0 ? 0 : 1;
-        save(s.out, "uncertainty_policy.svg", picture(a, b));
+        save_picture(std::cout, s.out, "uncertainty_policy.svg", picture(a, b), "the bad items");
         return 0;
     } catch (const std::exception& error) {
         std::cerr << "uncertainty_policy: " << error.what() << '\n';

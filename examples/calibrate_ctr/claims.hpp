@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "../support/claims.hpp"
 #include "../support/progress.hpp"
 #include "log.hpp"
 #include "methods.hpp"
@@ -22,24 +23,6 @@
 #include "report.hpp"
 
 namespace reckon_examples {
-
-/// Collects statements with their numbers.
-class claim_list {
-  public:
-    explicit claim_list(std::ostream& out) : out_(&out) {}
-
-    void section(const std::string& text) { *out_ << '\n' << text << '\n'; }
-    void check(bool holds, const std::string& what) {
-        *out_ << (holds ? "  holds  " : "  FAILS  ") << what << '\n';
-        ++(holds ? held_ : failed_);
-    }
-    int held() const { return held_; }
-    int failed() const { return failed_; }
-
-  private:
-    std::ostream* out_;
-    int held_ = 0, failed_ = 0;
-};
 
 /// Means over the seeds.
 struct claim_figures {

@@ -5,10 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <iostream>
 #include <string>
 #include <vector>
 
+#include "../support/claims.hpp"
 #include "labels.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/percentile/history.hpp"
@@ -17,24 +17,6 @@
 #include "views.hpp"
 
 namespace reckon_examples {
-
-class claim_list {
-  public:
-    void section(const char* text) { std::cout << (first_ ? "" : "\n") << text << '\n', first_ = false; }
-    template <class... Numbers>
-    void check(bool holds, const char* format, Numbers... numbers) {
-        char text[240];
-        std::snprintf(text, sizeof text, format, numbers...);
-        std::cout << (holds ? "  holds  " : "  FAILS  ") << text << '\n';
-        ++(holds ? held_ : failed_);
-    }
-    int held() const { return held_; }
-    int failed() const { return failed_; }
-
-  private:
-    bool first_ = true;
-    int held_ = 0, failed_ = 0;
-};
 
 inline void claim_rankings(claim_list& list, const curvature_study& study, std::size_t runs) {
     const auto all = [&](std::size_t label) { return study.strong[label].all; };

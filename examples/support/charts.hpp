@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <filesystem>
+#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -12,6 +14,15 @@
 #include "svg.hpp"
 
 namespace reckon_examples {
+
+/// Writes a picture into a folder, which is made if need be, and says where it is: "Picture of <what>: <path>".
+inline void save_picture(std::ostream& out, const std::filesystem::path& folder, const char* name,
+                         const std::string& content, const char* what) {
+    std::filesystem::create_directories(folder);
+    const std::string path = (folder / name).string();
+    svg::save(path, content);
+    out << "Picture of " << what << ": " << path << '\n';
+}
 
 struct reliability_bin {
     double mean_prediction, observed_rate;

@@ -39,6 +39,9 @@ class table {
 
     std::size_t rows() const { return rows_.size(); }
 
+    /// In Markdown or as print(): what the flag --markdown asks for.
+    void write(std::ostream& out, bool as_markdown) const { as_markdown ? markdown(out) : print(out); }
+
     /// Aligned columns; the best is followed by a star.
     void print(std::ostream& out) const {
         const std::vector<std::string> top = best_texts();

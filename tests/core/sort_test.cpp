@@ -16,6 +16,7 @@
 #include "../support/random_data.hpp"
 #include "../support/sweep.hpp"
 #include "reckon/core/scratch.hpp"
+#include "reckon/core/search.hpp"
 
 using namespace reckon;
 namespace ts = reckon::testing_support;
@@ -140,5 +141,20 @@ TEST_CASE("scratch_array: small and huge, moved, empty") {
         CHECK(third[n - 1] == static_cast<int>(n - 1));
         other = scratch_array<int>(3);
         CHECK(other.size() == 3);
+    }
+}
+
+TEST_CASE("count_before: as std::lower_bound and std::upper_bound, at every length") {
+    const random_stream rng(3);
+    for (std::size_t n = 0; n <= 70; ++n) {
+        std::vector<double> sorted(n);
+        for (std::size_t i = 0; i < n; ++i) sorted[i] = static_cast<double>(rng.below(i + 100 * n, n / 2 + 1));
+        std::sort(sorted.begin(), sorted.end());
+        for (double x = -1.0; x <= static_cast<double>(n); x += 0.5) {
+            const auto low = std::lower_bound(sorted.begin(), sorted.end(), x) - sorted.begin();
+            const auto high = std::upper_bound(sorted.begin(), sorted.end(), x) - sorted.begin();
+            CHECK(detail::count_before(sorted.data(), n, [x](double v) { return v < x; }) == std::size_t(low));
+            CHECK(detail::count_before(sorted.data(), n, [x](double v) { return v <= x; }) == std::size_t(high));
+        }
     }
 }

@@ -9,6 +9,7 @@
 
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/expects.hpp"
+#include "reckon/core/search.hpp"
 #include "reckon/core/views.hpp"
 
 namespace reckon {
@@ -81,15 +82,7 @@ class score_bins {
             const auto b = static_cast<std::size_t>(p * static_cast<double>(size_));
             return b < size_ ? b : size_ - 1;
         }
-        // Branch-free upper bound.
-        const double* base = cuts_.data();
-        std::size_t left = cuts_.size();
-        while (left > 1) {
-            const std::size_t half = left / 2;
-            base += base[half - 1] <= p ? half : 0;
-            left -= half;
-        }
-        return static_cast<std::size_t>(base - cuts_.data()) + (*base <= p ? 1 : 0);
+        return detail::count_before(cuts_.data(), cuts_.size(), [p](double cut) { return cut <= p; });
     }
     /// Bounds of bin b; those of the first and the last bin are 0 and 1.
     double lower(std::size_t b) const noexcept {

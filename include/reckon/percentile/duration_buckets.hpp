@@ -13,6 +13,7 @@
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
+#include "reckon/core/search.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/percentile/detail/midrank.simd.hpp"
 
@@ -82,15 +83,8 @@ class duration_buckets {
     /// Bucket of a duration: the number of cuts at or below it; no_bucket for NaN.
     std::uint32_t index(double duration) const noexcept {
         if (duration != duration) return no_bucket;
-        const double* base = cuts_.data();
-        std::size_t left = cuts_.size();
-        if (left == 0) return 0;
-        while (left > 1) {
-            const std::size_t half = left / 2;
-            base += base[half - 1] <= duration ? half : 0;
-            left -= half;
-        }
-        return static_cast<std::uint32_t>(base - cuts_.data()) + (*base <= duration ? 1u : 0u);
+        return static_cast<std::uint32_t>(
+            detail::count_before(cuts_.data(), cuts_.size(), [duration](double cut) { return cut <= duration; }));
     }
     /// size() - 1 cuts, ascending.
     const std::vector<double>& cuts() const noexcept { return cuts_; }

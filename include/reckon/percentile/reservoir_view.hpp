@@ -7,6 +7,7 @@
 
 #include "reckon/core/bytes.hpp"
 #include "reckon/core/expects.hpp"
+#include "reckon/core/search.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/percentile/detail/kept_rows.hpp"
 #include "reckon/percentile/detail/reservoir_bytes.hpp"
@@ -50,14 +51,9 @@ class reservoir_view {
     }
 
     std::uint32_t find(std::uint64_t user) const noexcept {
-        if (rows_ == 0) return no_history;
-        const std::uint64_t* first = users_;
-        for (std::size_t left = rows_; left > 1;) {
-            const std::size_t half = left / 2;
-            first = first[half] <= user ? first + half : first;
-            left -= half;
-        }
-        return *first == user ? static_cast<std::uint32_t>(first - users_) : no_history;
+        const std::size_t at =
+            detail::count_before(users_, rows_, [user](std::uint64_t other) { return other < user; });
+        return at < rows_ && users_[at] == user ? static_cast<std::uint32_t>(at) : no_history;
     }
     history_row row(std::uint32_t r) const noexcept {
         return {values_ + r * stride_, options_.predictions ? predictions_ + r * stride_ : nullptr, count(r),

@@ -13,6 +13,7 @@
 #include "reckon/core/isa.hpp"
 #include "reckon/core/lane.hpp"
 #include "reckon/core/random.hpp"
+#include "reckon/core/search.hpp"
 #include "reckon/percentile/detail/kll_chain.hpp"
 
 namespace reckon::detail {
@@ -141,13 +142,6 @@ void kll_sort(float* x, std::size_t n) {
     }
     const float* const from = kll_merge_runs(sorted, scratch, (n + 15) / 16 * 16, 16);
     std::copy(from, from + n, x);
-}
-
-// How many of n > 0 sorted values are below x; without branches that go either way.
-inline std::size_t kll_lower_bound(const float* values, std::size_t n, float x) noexcept {
-    std::size_t at = 0;
-    for (; n > 1; n -= n / 2) at += (std::size_t{0} - static_cast<std::size_t>(values[at + n / 2 - 1] < x)) & (n / 2);
-    return at + (values[at] < x ? 1u : 0u);
 }
 
 /// How much lies below x and not above it.
@@ -370,7 +364,7 @@ struct kll_state {
         each_level([&](const float* level, std::size_t size, std::uint64_t weight) {
             std::size_t below = 0, through = 0;
             if (size > few && (weight > 1 || sorted)) {
-                below = kll_lower_bound(level, size, x);
+                below = count_before(level, size, [x](float value) { return value < x; });
                 // Ties are few or many.
                 through = below;
                 const std::size_t soon = (std::min)(size, below + 4);
