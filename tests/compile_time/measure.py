@@ -1,6 +1,6 @@
 """Compiles each header alone, and compares the time of each public one with its budget.
 
-Usage: measure.py <c++> <include folder> <budget file> <flags, separated by ;> [<other include folder>...]
+Usage: measure.py <c++> <include folder> <budget file, or none> <flags, separated by ;> [<other include folder>...]
 
 A file includes one header, twice, so that a missing include and a missing guard both show; the flags are those of our own programs. The time is user CPU
 seconds of `c++ -std=c++20 -O2 -c`, less those of an empty file.
@@ -34,6 +34,14 @@ def seconds(line, folder):
     return usage.ru_utime
 
 
+EIGEN = "reckon/eigen.hpp"
+has_eigen = any(os.path.isdir(os.path.join(other, "Eigen")) for other in others)
+
+
+def twice(header):
+    return f'#include "{header}"\n' * 2
+
+
 def headers_below(detail):
     for folder, _, files in sorted(os.walk(os.path.join(include, "reckon"))):
         if (os.path.basename(folder) == "detail") == detail:
@@ -41,6 +49,13 @@ def headers_below(detail):
                 if file.endswith(".hpp"):
                     yield os.path.relpath(os.path.join(folder, file), include)
 
+
+if budget_file == "none":
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as workers:
+        headers = [h for detail in (False, True) for h in headers_below(detail) if has_eigen or h != EIGEN]
+        list(workers.map(lambda header: seconds(twice(header), folder), headers))
+    print(f"{len(headers)} headers compile alone")
+    sys.exit(0)
 
 budgets = {}
 with open(budget_file) as file:
@@ -58,12 +73,12 @@ with tempfile.TemporaryDirectory() as folder:
     print(f"{'header':45} {'seconds':>8} {'budget':>8}")
     headers = list(headers_below(False))
     stale -= set(headers)
-    if not any(os.path.isdir(os.path.join(o, "Eigen")) for o in others):
-        headers.remove("reckon/eigen.hpp")
+    if not has_eigen:
+        headers.remove(EIGEN)
 
     def measure(header):
         budget = budgets.get(header, budgets["default"]) * scale
-        line = f'#include "{header}"\n' * 2
+        line = twice(header)
         spent = seconds(line, folder) - empty
         for _ in range(2):
             if spent > budget:
@@ -78,7 +93,7 @@ with tempfile.TemporaryDirectory() as folder:
                 note += "  OVER"
             print(f"{header:45} {max(spent, 0.0):8.2f} {budget:8.2f}{note}", flush=True)
         inner = list(headers_below(True))
-        list(workers.map(lambda header: seconds(f'#include "{header}"\n' * 2, folder), inner))
+        list(workers.map(lambda header: seconds(twice(header), folder), inner))
         print(f"{len(inner)} headers of detail/ compile alone")
 for header in sorted(stale):
     print(f"budget.txt names {header}, which does not exist")
