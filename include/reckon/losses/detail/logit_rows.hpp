@@ -70,6 +70,17 @@ class logit_row {
         for_each([&](pack x) { top = maximum(top, x); });
         return reduce_max(top);
     }
+    // The first key with this value; size() if there is none.
+    std::size_t find(T value) const noexcept {
+        for (std::size_t p = 0; p < panels(); ++p) {
+            const T* const at = first_ + p * step_;
+            if (!any((pack::load(at) == pack(value)) | (pack::load(at + pack::lanes) == pack(value)))) continue;
+            std::size_t j = p * block::cols;
+            while (j < keys_ && (*this)[j] != value) ++j;
+            return j;
+        }
+        return keys_;
+    }
     void fill(T value) const noexcept {
         transform([&](pack, std::size_t) { return pack(value); });
     }
@@ -86,11 +97,17 @@ class logit_row {
     std::size_t step_, keys_;
 };
 
+struct nothing_after_a_block {
+    void operator()(std::size_t, std::size_t) const noexcept {}
+};
+
 // Calls loss(i, row) for every query i with its logits, query . key / t_i. With gradients the loss leaves d loss_i / d logit_ij
-// in the row. Rows of a block may come from several threads at once.
-template <class T, class Isa, class Policy, class Loss>
+// in the row. Rows of a block may come from several threads at once; after them the calling thread calls
+// after(first query, queries) once.
+template <class T, class Isa, class Policy, class Loss, class After = nothing_after_a_block>
 void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matrix_view<const T> keys,
-                        const row_temperatures<T>& temperature, const contrastive_gradients<T>& grads, Loss&& loss) {
+                        const row_temperatures<T>& temperature, const contrastive_gradients<T>& grads, Loss&& loss,
+                        After&& after = {}) {
     using block = tile::block<T, Isa>;
     using rows_of = query_block<T, Isa>;
     using sums = gradient_sums<T, Isa>;
@@ -109,6 +126,7 @@ void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matri
             loss(q.first + r, row);
             row.clear_padding();
         });
+        after(q.first, q.rows);
         if (sums::wants_any(grads)) gradient.absorb(where, q, [](std::size_t) { return 1.0; });
     }
     gradient.finish(where);
