@@ -114,20 +114,24 @@ void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matri
     const packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
     const std::size_t limit = rows_of::limit(packed.padded());
     sums gradient(queries, keys, packed, temperature, no_own_key, grads);
+    const bool wanted = sums::wants_any(grads);
     for (std::size_t first = 0; first < queries.rows(); first += limit) {
         const rows_of q(queries, first, limit, [&](std::size_t i) { return 1.0 / temperature(i); });
+        // Gradients want panels; rows that nobody else reads lie one behind the other.
+        const std::size_t row_step = wanted ? block::cols : packed.padded();
+        const std::size_t panel_step = wanted ? q.padded() * block::cols : block::cols;
         exec::for_each_index(where, packed.chunks(), [&](std::size_t c) {
             sweep_chunk(q, packed, c, -std::numeric_limits<T>::infinity(), [&](block& t, std::size_t i, std::size_t p) {
-                t.store(gradient.kept() + (p * q.padded() + i * block::rows) * block::cols, block::cols);
+                t.store(gradient.kept() + p * panel_step + i * block::rows * row_step, row_step);
             });
         });
         exec::for_each_index(where, q.rows, [&](std::size_t r) {
-            const logit_row<T, Isa> row(gradient.kept() + r * block::cols, q.padded() * block::cols, keys.rows());
+            const logit_row<T, Isa> row(gradient.kept() + r * row_step, panel_step, keys.rows());
             loss(q.first + r, row);
             row.clear_padding();
         });
         after(q.first, q.rows);
-        if (sums::wants_any(grads)) gradient.absorb(where, q, [](std::size_t) { return 1.0; });
+        if (wanted) gradient.absorb(where, q, [](std::size_t) { return 1.0; });
     }
     gradient.finish(where);
 }

@@ -119,10 +119,15 @@ struct pair_slopes {
     double squared_distance(std::size_t i, std::size_t j) const noexcept {
         const T *const q = queries.data() + i * queries.stride(), *const k = keys.data() + j * keys.stride();
         double sum[4] = {};
-        for (std::size_t d = 0; d < queries.cols(); ++d) {
+        const auto add = [&](std::size_t d, std::size_t lane) {
             const double apart = static_cast<double>(q[d]) - static_cast<double>(k[d]);
-            sum[d % 4] += apart * apart;
+            sum[lane] += apart * apart;
+        };
+        std::size_t d = 0;
+        for (; d + 4 <= queries.cols(); d += 4) {
+            for (std::size_t lane = 0; lane < 4; ++lane) add(d + lane, lane);
         }
+        for (; d < queries.cols(); ++d) add(d, 0);
         return (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
     // slopes(r): those of query first + r.
