@@ -90,8 +90,8 @@ double multi_similarity_row(const logit_row<T, Isa>& row, const std::vector<posi
 ///           a negative or without mined pairs add 0.
 /// Throws    std::invalid_argument on a shape or option out of range. Other inputs are not scanned: NaN in, NaN out, for every
 ///           anchor that has such a similarity and for all its keys; similarities must be within the range of the type.
-/// Cost      B N D multiply-adds forward, three times that with both gradients; three passes over a row, one power a pair, and
-///           log N for each positive. Scratch as info_nce with gradients.
+/// Cost      B N D multiply-adds forward, three times that with both gradients; four passes over a row, one power a pair (two with
+///           gradients) and two in double for each positive. Scratch as info_nce with gradients.
 /// Numerics  as info_nce; positives in double.
 /// Source    Wang et al. 2019, equations 11, 12 and 14. The code of its authors also drops positives within epsilon of
 ///           similarity 1; here only the query itself is left out.
