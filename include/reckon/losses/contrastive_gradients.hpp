@@ -18,6 +18,8 @@ struct contrastive_gradients {
     double scale = 1.0;
     /// [B] d loss / d temperature of each query, or empty.
     vector_view<T> temperatures = {};
+    /// d loss / d bias, or null; only for losses that have a bias.
+    double* bias = nullptr;
 };
 
 }  // namespace reckon

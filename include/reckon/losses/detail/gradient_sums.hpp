@@ -39,6 +39,7 @@ void expect_contrastive(const char* name, matrix_view<const T> queries, matrix_v
     fits(grads.keys, keys, "keys");
     expects(grads.temperatures.empty() || grads.temperatures.size() == queries.rows(), name, queries.rows(),
             " queries but room for the gradients of ", grads.temperatures.size(), " temperatures");
+    expects(grads.bias == nullptr, name, "there is no bias, so no gradient of one");
 }
 
 template <class T>

@@ -70,6 +70,17 @@ class logit_row {
         for_each([&](pack x) { top = maximum(top, x); });
         return reduce_max(top);
     }
+    // The first key with this value; size() if there is none.
+    std::size_t find(T value) const noexcept {
+        for (std::size_t p = 0; p < panels(); ++p) {
+            const T* const at = first_ + p * step_;
+            if (!any((pack::load(at) == pack(value)) | (pack::load(at + pack::lanes) == pack(value)))) continue;
+            std::size_t j = p * block::cols;
+            while (j < keys_ && (*this)[j] != value) ++j;
+            return j;
+        }
+        return keys_;
+    }
     void fill(T value) const noexcept {
         transform([&](pack, std::size_t) { return pack(value); });
     }
@@ -86,30 +97,41 @@ class logit_row {
     std::size_t step_, keys_;
 };
 
+struct nothing_after_a_block {
+    void operator()(std::size_t, std::size_t) const noexcept {}
+};
+
 // Calls loss(i, row) for every query i with its logits, query . key / t_i. With gradients the loss leaves d loss_i / d logit_ij
-// in the row. Rows of a block may come from several threads at once.
-template <class T, class Isa, class Policy, class Loss>
+// in the row. Rows of a block may come from several threads at once; after them the calling thread calls
+// after(first query, queries) once.
+template <class T, class Isa, class Policy, class Loss, class After = nothing_after_a_block>
 void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matrix_view<const T> keys,
-                        const row_temperatures<T>& temperature, const contrastive_gradients<T>& grads, Loss&& loss) {
+                        const row_temperatures<T>& temperature, const contrastive_gradients<T>& grads, Loss&& loss,
+                        After&& after = {}) {
     using block = tile::block<T, Isa>;
     using rows_of = query_block<T, Isa>;
     using sums = gradient_sums<T, Isa>;
     const packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
     const std::size_t limit = rows_of::limit(packed.padded());
     sums gradient(queries, keys, packed, temperature, no_own_key, grads);
+    const bool wanted = sums::wants_any(grads);
     for (std::size_t first = 0; first < queries.rows(); first += limit) {
         const rows_of q(queries, first, limit, [&](std::size_t i) { return 1.0 / temperature(i); });
+        // Gradients want panels; rows that nobody else reads lie one behind the other.
+        const std::size_t row_step = wanted ? block::cols : packed.padded();
+        const std::size_t panel_step = wanted ? q.padded() * block::cols : block::cols;
         exec::for_each_index(where, packed.chunks(), [&](std::size_t c) {
             sweep_chunk(q, packed, c, -std::numeric_limits<T>::infinity(), [&](block& t, std::size_t i, std::size_t p) {
-                t.store(gradient.kept() + (p * q.padded() + i * block::rows) * block::cols, block::cols);
+                t.store(gradient.kept() + p * panel_step + i * block::rows * row_step, row_step);
             });
         });
         exec::for_each_index(where, q.rows, [&](std::size_t r) {
-            const logit_row<T, Isa> row(gradient.kept() + r * block::cols, q.padded() * block::cols, keys.rows());
+            const logit_row<T, Isa> row(gradient.kept() + r * row_step, panel_step, keys.rows());
             loss(q.first + r, row);
             row.clear_padding();
         });
-        if (sums::wants_any(grads)) gradient.absorb(where, q, [](std::size_t) { return 1.0; });
+        after(q.first, q.rows);
+        if (wanted) gradient.absorb(where, q, [](std::size_t) { return 1.0; });
     }
     gradient.finish(where);
 }
