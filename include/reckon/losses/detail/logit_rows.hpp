@@ -86,17 +86,19 @@ class logit_row {
     std::size_t step_, keys_;
 };
 
-// Calls loss(i, row) for every query i with its logits, query . key / t_i. With gradients the loss leaves d loss_i / d logit_ij
-// in the row. Rows of a block may come from several threads at once.
+// Calls loss(i, row) for every query i with its logits, query . key / t_i less log_q of the key. With gradients the loss
+// leaves d loss_i / d logit_ij in the row. Rows of a block may come from several threads at once.
 template <class T, class Isa, class Policy, class Loss>
 void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matrix_view<const T> keys,
-                        const row_temperatures<T>& temperature, const contrastive_gradients<T>& grads, Loss&& loss) {
+                        const row_temperatures<T>& temperature, const contrastive_gradients<T>& grads, Loss&& loss,
+                        vector_view<const T> log_q = {}) {
     using block = tile::block<T, Isa>;
     using rows_of = query_block<T, Isa>;
     using sums = gradient_sums<T, Isa>;
-    const packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
+    packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
+    packed.take_off(log_q, 1.0);
     const std::size_t limit = rows_of::limit(packed.padded());
-    sums gradient(queries, keys, packed, temperature, no_own_key, grads);
+    sums gradient(queries, keys, packed, temperature, own_keys{}, grads);
     for (std::size_t first = 0; first < queries.rows(); first += limit) {
         const rows_of q(queries, first, limit, [&](std::size_t i) { return 1.0 / temperature(i); });
         exec::for_each_index(where, packed.chunks(), [&](std::size_t c) {
