@@ -106,8 +106,10 @@ void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matri
                 t.store(gradient.kept() + (p * q.padded() + i * block::rows) * block::cols, block::cols);
             });
         });
-        exec::for_each_index(where, q.rows, [&](std::size_t r) {
+        exec::for_each_index(where, q.padded(), [&](std::size_t r) {
             const logit_row<T, Isa> row(gradient.kept() + r * block::cols, q.padded() * block::cols, keys.rows());
+            // Logits of rows that are padding may be infinite.
+            if (r >= q.rows) return row.fill(T(0));
             loss(q.first + r, row);
             row.clear_padding();
         });

@@ -250,6 +250,12 @@ void wide_chunk_powers(const query_block<T, Isa>& q, const packed_keys<T, Isa>& 
             b.store(at + pack::lanes);
             (pack::load(lanes + r * pack::lanes) + (a + b)).store(lanes + r * pack::lanes);
         }
+        // Exponents of rows that are padding may be infinite.
+        for (std::size_t r = q.rows; r < q.padded(); ++r) {
+            T* const at = kept + ((p - origin) * q.padded() + r) * block::cols;
+            pack(T(0)).store(at);
+            pack(T(0)).store(at + pack::lanes);
+        }
     }
     for (std::size_t r = 0; r < q.rows; ++r) {
         sums.sum[chunk * sums.rows + r] = static_cast<double>(reduce_add(pack::load(lanes + r * pack::lanes)));
