@@ -14,6 +14,7 @@
 #include "reckon/losses/info_nce.hpp"
 #include "reckon/losses/sampled_softmax.hpp"
 #include "support/fixture.hpp"
+#include "support/golden.hpp"
 #include "support/law.hpp"
 #include "support/random_data.hpp"
 #include "support/tolerance.hpp"
@@ -335,6 +336,53 @@ TEST_CASE("contrastive_sums: bad input") {
     CHECK_THROWS_WITH_AS(state.merge(warmer.identity()), "contrastive_sums::merge: other options",
                          std::invalid_argument);
     CHECK(std::isnan(contrastive_sums({}).finish().finish()));
+}
+
+TEST_CASE("page losses: contrastive_sums") {
+    const std::size_t batch = 24, width = 4, half = batch / 2;
+    const auto p = make<float>(kind::clip, batch, batch, width, 0.3);
+    std::vector<float> gradients(4 * half * width);
+    const contrastive_sums_options whole_batch{.queries = batch, .keys = batch, .symmetric = true, .temperature = 0.1};
+    contrastive_sums other(whole_batch);
+    other.absorb(serial, p.queries().slice(half, half), p.keys(), {.first_query = half});
+    const auto arrived = to_bytes(other);
+    const auto queries = p.queries().slice(0, half);
+    const auto keys = p.keys();
+    const std::size_t first = 0;
+    const matrix_view<float> query_gradient(gradients.data(), half, width);
+    const matrix_view<float> key_gradient(gradients.data() + half * width, batch, width);
+    // snippet: contrastive_sums
+    // Each machine: its own queries, which begin at `first`, against the keys of all machines.
+    reckon::contrastive_sums sums({.queries = batch, .keys = batch, .symmetric = true, .temperature = 0.1});
+    sums.absorb(serial, queries, keys, {.first_query = first});
+    // to_bytes(sums) goes to the others; what arrives from them is merged.
+    sums.merge(reckon::from_bytes<reckon::contrastive_sums>(arrived));
+    const double loss = sums.finish().finish();  // nats per pair of the whole batch
+    // Its share of the gradients: the queries' are complete, the keys' add up over machines.
+    sums.add_gradients(serial, queries, keys, {.first_query = first},
+                       {.queries = query_gradient, .keys = key_gradient, .scale = 1.0 / batch});
+    // end snippet
+    const auto want = whole(p);
+    CHECK_NEAR(loss, want.loss / batch, reduction<float>(64));
+    CHECK_NEAR(query_gradient(3, 1), static_cast<double>(want.queries[3 * width + 1]) / batch,
+               reduction<float>(64).of(1.0));
+}
+
+contrastive_sums golden_object() {
+    const std::vector<double> q{1, 0, 0, 1, 1, 1}, k{1, 0.5, 0, 1, -1, 1};
+    contrastive_sums state({.queries = 3, .keys = 3, .symmetric = true, .temperature = 0.5});
+    state.absorb(serial, view(q, 3, 2), view(k, 3, 2));
+    return state;
+}
+std::vector<double> golden_answers(const contrastive_sums& s) {
+    return {s.finish().sum(), s.row_lse(0), s.column_lse(2), static_cast<double>(s.options().keys),
+            s.options().temperature};
+}
+TEST_CASE("golden: contrastive_sums") {
+    check_golden("contrastive_sums", golden_object(), golden_answers);
+}
+TEST_CASE("golden: write contrastive_sums" * doctest::skip()) {
+    write_golden("contrastive_sums", golden_object());
 }
 
 }  // namespace

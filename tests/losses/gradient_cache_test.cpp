@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <stdexcept>
 #include <vector>
@@ -93,6 +94,39 @@ TEST_CASE("gradient_cache: micro-batches of any size give the gradient of the wh
         std::vector<double> row_lse(q.rows()), column_lse(q.rows());
         return clip_loss(serial, q, k, row_lse, column_lse, {.temperature = 0.2}, grads);
     });
+}
+
+TEST_CASE("page losses: gradient_cache") {
+    const std::size_t batch = 12, micro = 4;
+    const auto x = random_normal<double>(batch * features, 0.0, 0.4, 1),
+               y = random_normal<double>(batch * features, 0.0, 0.4, 2);
+    const auto w = random_normal<double>(features * depth, 0.0, 0.4, 3);
+    std::vector<double> dw(w.size()), row_lse(batch);
+    const auto embed = [&](const std::vector<double>& rows_of, std::size_t first) {
+        return encode(rows_of, w, first, micro);
+    };
+    const auto back = [&](const std::vector<double>& rows_of, rows gradient, std::size_t first) {
+        backward(rows_of, gradient, first, dw);
+    };
+    // snippet: gradient_cache
+    reckon::gradient_cache<double> cache(batch, batch, depth);
+    for (std::size_t first = 0; first < batch; first += micro) {
+        const auto q = embed(x, first), k = embed(y, first);  // without keeping what a backward pass needs
+        cache.put_queries(first, reckon::view(q, micro, depth));
+        cache.put_keys(first, reckon::view(k, micro, depth));
+    }
+    const auto loss =
+        cache.run([&](auto q, auto k, const auto& grads) { return reckon::info_nce(serial, q, k, row_lse, {}, grads); },
+                  1.0 / batch);  // gradients of the mean
+    for (std::size_t first = 0; first < batch; first += micro) {
+        back(x, cache.query_gradient(first, micro), first);  // encodes again, and goes back
+        back(y, cache.key_gradient(first, micro), first);
+    }
+    // end snippet
+    CHECK(loss.weight() == 12.0);
+    double total = 0.0;
+    for (const double g : dw) total += std::fabs(g);
+    CHECK(total > 0.0);
 }
 
 TEST_CASE("gradient_cache: the wrong order") {
