@@ -17,6 +17,8 @@ struct contrastive_columns {
     vector_view<const std::uint64_t> key_labels = {};
     /// [B] label of each query. Empty: that of its own key.
     vector_view<const std::uint64_t> query_labels = {};
+    /// [B] own key of each query, in place of the one of the options; queries may share a key.
+    vector_view<const std::uint32_t> positives = {};
 };
 
 }  // namespace reckon

@@ -158,7 +158,7 @@ mean_value triplet(const Policy& where, const Q& query_rows, const K& key_rows, 
     };
     detail::for_each_logit_row<T, Isa>(
         where, query_side.rows(), key_side.rows(), detail::row_temperatures<T>{}, contrastive_gradients<T>{}, anchor,
-        [&](std::size_t first, std::size_t rows) {
+        {}, [&](std::size_t first, std::size_t rows) {
             slopes.add(
                 where, first, rows, [&](std::size_t r) -> const auto& { return found[(first + r) % most_rows]; });
         });

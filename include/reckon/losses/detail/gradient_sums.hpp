@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 
 #include "reckon/core/expects.hpp"
@@ -54,11 +55,27 @@ double largest_norm(matrix_view<const T> rows) noexcept {
     return std::sqrt(largest);
 }
 
-// No key is a query's own: w_ij holds everything.
-inline constexpr std::size_t no_own_key = static_cast<std::size_t>(-1);
+// The key that is a query's own, where w_ij does not hold everything.
+struct own_keys {
+    static constexpr std::size_t missing = static_cast<std::size_t>(-1);
 
-// d loss / d queries_i = (sum_j w_ij key_j - key_own) / t_i, d loss / d keys_j = sum_i w_ij query_i / t_i - query_own / t_own,
-// block by block of queries; key first_own + i is that of query i.
+    bool any = false;
+    std::size_t first = 0;  // key first + i, modulo 2^64: a shard of the keys may begin behind the own key of query 0
+    vector_view<const std::uint32_t> each = {};  // or one for each query
+
+    static own_keys from(std::size_t first) noexcept { return {true, first, {}}; }
+    static own_keys of(std::size_t first, vector_view<const std::uint32_t> each) noexcept {
+        return {true, first, each};
+    }
+    // `missing` if it is not one of so many keys.
+    std::size_t operator()(std::size_t i, std::size_t keys) const noexcept {
+        const std::size_t j = each.empty() ? first + i : static_cast<std::size_t>(each[i]);
+        return any && j < keys ? j : missing;
+    }
+};
+
+// d loss / d queries_i = (sum_j w_ij key_j - key_own) / t_i, d loss / d keys_j = sum_i w_ij query_i / t_i - the sum of
+// query_i / t_i over the queries whose own key j is; block by block of queries.
 template <class T, class Isa>
 class gradient_sums {
     using block = tile::block<T, Isa>;
@@ -66,12 +83,12 @@ class gradient_sums {
 
   public:
     gradient_sums(matrix_view<const T> queries, matrix_view<const T> keys, const packed_keys<T, Isa>& packed,
-                  const row_temperatures<T>& temperature, std::size_t first_own, const contrastive_gradients<T>& grads)
+                  const row_temperatures<T>& temperature, const own_keys& own, const contrastive_gradients<T>& grads)
         : queries_(queries),
           keys_(keys),
           packed_(packed),
           temperature_(temperature),
-          first_own_(first_own),
+          own_(own),
           grads_(grads),
           tiles_(tile::panel_count((std::min)(queries.rows(), rows_of::limit(packed.padded())), block::rows)),
           stride_(packed.column_panels() * block::cols),
@@ -107,17 +124,22 @@ class gradient_sums {
                 T* const out = grads_.keys.data() + j * grads_.keys.stride();
                 const T* const sums = key_sums_.data() + p * columns_ * block::cols + c;
                 for (std::size_t d = 0; d < keys_.cols(); ++d) out[d] += sums[d * block::cols];
-                const std::size_t i = j - first_own_;
-                if (first_own_ == no_own_key || j < first_own_ || i >= queries_.rows()) continue;
-                const T own = static_cast<T>(grads_.scale / temperature_(i));
-                const T* const query = queries_.data() + i * queries_.stride();
-                for (std::size_t d = 0; d < keys_.cols(); ++d) out[d] -= own * query[d];
+                const std::size_t i = j - own_.first;
+                if (own_.any && own_.each.empty() && i < queries_.rows()) take_own(i, j);
             }
         });
+        // Several queries may have the same key.
+        if (!own_.any || own_.each.empty()) return;
+        for (std::size_t i = 0; i < queries_.rows(); ++i) take_own(i, own_(i, keys_.rows()));
     }
 
   private:
-    bool has_own() const noexcept { return first_own_ != no_own_key; }
+    void take_own(std::size_t i, std::size_t j) const noexcept {
+        T* const out = grads_.keys.data() + j * grads_.keys.stride();
+        const T own = static_cast<T>(grads_.scale / temperature_(i));
+        const T* const query = queries_.data() + i * queries_.stride();
+        for (std::size_t d = 0; d < keys_.cols(); ++d) out[d] -= own * query[d];
+    }
     bool wants_rows() const noexcept { return wants_rows(grads_); }
     bool wants_keys() const noexcept { return !grads_.keys.empty(); }
 
@@ -133,10 +155,11 @@ class gradient_sums {
             const std::size_t i = q.first + r;
             const T* const sums = row_sums_.data() + r * stride_;
             const T* const query = queries_.data() + i * queries_.stride();
-            const T* const key = has_own() ? keys_.data() + (first_own_ + i) * keys_.stride() : nullptr;
+            const std::size_t j = own_(i, keys_.rows());
+            const T* const key = j != own_keys::missing ? keys_.data() + j * keys_.stride() : nullptr;
             const double t = temperature_(i);
             if (grads_.temperature != nullptr || !grads_.temperatures.empty()) {
-                const double own = has_own() ? dot(query, key, depth) : 0.0;
+                const double own = key != nullptr ? dot(query, key, depth) : 0.0;
                 const double warmth = (own - factor(r) * dot(query, sums, depth)) / (t * t);
                 if (grads_.temperature != nullptr) warmth_.absorb(warmth);
                 if (!grads_.temperatures.empty()) grads_.temperatures[i] += static_cast<T>(grads_.scale * warmth);
@@ -144,7 +167,7 @@ class gradient_sums {
             if (grads_.queries.empty()) continue;
             const T share = static_cast<T>(factor(r) * grads_.scale / t);
             T* const out = grads_.queries.data() + i * grads_.queries.stride();
-            if (has_own()) {
+            if (key != nullptr) {
                 const T own = static_cast<T>(grads_.scale / t);
                 for (std::size_t d = 0; d < depth; ++d) out[d] += share * sums[d] - own * key[d];
             } else {
@@ -167,7 +190,7 @@ class gradient_sums {
     matrix_view<const T> queries_, keys_;
     const packed_keys<T, Isa>& packed_;
     row_temperatures<T> temperature_;
-    std::size_t first_own_;
+    own_keys own_;
     contrastive_gradients<T> grads_;
     std::size_t tiles_, stride_, columns_;
     scratch_array<T> kept_, row_sums_, left_, key_sums_;

@@ -101,19 +101,20 @@ struct nothing_after_a_block {
     void operator()(std::size_t, std::size_t) const noexcept {}
 };
 
-// Calls loss(i, row) for every query i with its logits, query . key / t_i. With gradients the loss leaves d loss_i / d logit_ij
-// in the row. Rows of a block may come from several threads at once; after them the calling thread calls
-// after(first query, queries) once.
+// Calls loss(i, row) for every query i with its logits, query . key / t_i less log_q of the key. With gradients the loss
+// leaves d loss_i / d logit_ij in the row. Rows of a block may come from several threads at once; after them the calling thread
+// calls after(first query, queries) once.
 template <class T, class Isa, class Policy, class Loss, class After = nothing_after_a_block>
 void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matrix_view<const T> keys,
                         const row_temperatures<T>& temperature, const contrastive_gradients<T>& grads, Loss&& loss,
-                        After&& after = {}) {
+                        vector_view<const T> log_q = {}, After&& after = {}) {
     using block = tile::block<T, Isa>;
     using rows_of = query_block<T, Isa>;
     using sums = gradient_sums<T, Isa>;
-    const packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
+    packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
+    packed.take_off(log_q, 1.0);
     const std::size_t limit = rows_of::limit(packed.padded());
-    sums gradient(queries, keys, packed, temperature, no_own_key, grads);
+    sums gradient(queries, keys, packed, temperature, own_keys{}, grads);
     const bool wanted = sums::wants_any(grads);
     for (std::size_t first = 0; first < queries.rows(); first += limit) {
         const rows_of q(queries, first, limit, [&](std::size_t i) { return 1.0 / temperature(i); });
@@ -125,8 +126,10 @@ void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matri
                 t.store(gradient.kept() + p * panel_step + i * block::rows * row_step, row_step);
             });
         });
-        exec::for_each_index(where, q.rows, [&](std::size_t r) {
+        exec::for_each_index(where, q.padded(), [&](std::size_t r) {
             const logit_row<T, Isa> row(gradient.kept() + r * row_step, panel_step, keys.rows());
+            // Logits of rows that are padding may be infinite.
+            if (r >= q.rows) return row.fill(T(0));
             loss(q.first + r, row);
             row.clear_padding();
         });

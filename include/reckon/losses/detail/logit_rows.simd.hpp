@@ -76,8 +76,9 @@ struct query_block {
 };
 
 // Whether powers of e of all logits, times a query or key and added up over 2^20 of them, stay inside the range of float.
-inline bool moderate(double largest_query, double largest_key, double temperature) noexcept {
-    return largest_query * largest_key / temperature <= 60.0 && largest_query <= 1e6 && largest_key <= 1e6;
+// `offset`: the largest number that is added to a logit or taken from it.
+inline bool moderate(double largest_query, double largest_key, double temperature, double offset = 0.0) noexcept {
+    return largest_query * largest_key / temperature + offset <= 60.0 && largest_query <= 1e6 && largest_key <= 1e6;
 }
 
 // The temperature of each row: one for all, or a column.
@@ -107,6 +108,7 @@ struct packed_keys {
     std::size_t count = 0, depth = 0, panels = 0;
     scratch_array<T> by_key;     // [panels][depth][cols]
     scratch_array<T> by_column;  // [column panels][panels * cols][cols]; only for gradients
+    scratch_array<T> offsets;    // [panels * cols], what is added to the logits of each key; or none
 
     packed_keys(matrix_view<const T> keys, bool gradients)
         : count(keys.rows()),
@@ -118,32 +120,42 @@ struct packed_keys {
         by_column = scratch_array<T>(column_panels() * padded() * block::cols);
         tile::pack_columns<block::cols>(keys, padded(), by_column.data());
     }
+    // From here on logits are factor * (query . key) - unit * log_q of the key.
+    void take_off(vector_view<const T> log_q, double unit) {
+        if (log_q.empty()) return;
+        offsets = scratch_array<T>(padded());
+        for (std::size_t j = 0; j < padded(); ++j) {
+            offsets[j] = j < count ? static_cast<T>(-unit * static_cast<double>(log_q[j])) : T(0);
+        }
+    }
     std::size_t padded() const noexcept { return panels * block::cols; }
     std::size_t column_panels() const noexcept { return tile::panel_count(depth, block::cols); }
     std::size_t chunks() const noexcept { return tile::panel_count(panels, panels_a_chunk); }
     std::size_t chunk_end(std::size_t chunk) const noexcept { return (std::min)((chunk + 1) * panels_a_chunk, panels); }
 };
 
-// Exponents of two, factor * (query . key), of a block against the panels of a chunk: put(tile, i, p) gets each tile in
-// registers. Columns beyond the last key hold `padding`.
+// Exponents of two, factor * (query . key) and what the keys add, of a block against the panels of a chunk: put(tile, i, p)
+// gets each tile in registers. Columns beyond the last key hold `padding`.
 template <class T, class Isa, class Put>
 RECKON_INLINE void sweep_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T padding,
                                Put&& put) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
+    const bool shifted = k.offsets.size() != 0;
     T edge[block::cols];
     for (std::size_t c = 0; c < block::cols; ++c) {
-        edge[c] = (k.panels - 1) * block::cols + c < k.count ? T(0) : padding;
+        const std::size_t j = (k.panels - 1) * block::cols + c;
+        edge[c] = j < k.count ? (shifted ? k.offsets[j] : T(0)) : padding;
     }
     for (std::size_t p = chunk * k.panels_a_chunk; p < k.chunk_end(chunk); ++p) {
         const T* const right = k.by_key.data() + p * k.depth * block::cols;
-        const bool last = p + 1 == k.panels;
+        const T* const added = p + 1 == k.panels ? edge : shifted ? k.offsets.data() + p * block::cols : nullptr;
         for (std::size_t i = 0; i < q.tiles; ++i) {
             block t;
             t.clear();
             t.multiply(k.depth, q.left.data() + i * k.depth * block::rows, 1, block::rows, right);
-            if (last) {
-                const pack low = pack::load(edge), high = pack::load(edge + pack::lanes);
+            if (added != nullptr) {
+                const pack low = pack::load(added), high = pack::load(added + pack::lanes);
 #pragma GCC unroll 6
                 for (std::size_t r = 0; r < block::rows; ++r) {
                     t.at[r][0] += low;
@@ -206,7 +218,8 @@ void wide_chunk_exponents(const query_block<T, Isa>& q, const packed_keys<T, Isa
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes];
-    std::fill(lanes, lanes + q.padded() * pack::lanes, -std::numeric_limits<T>::infinity());
+    // Finite, so that a chunk whose keys are all left out has powers of 0.
+    std::fill(lanes, lanes + q.padded() * pack::lanes, std::numeric_limits<T>::lowest());
     sweep_chunk(q, k, chunk, -std::numeric_limits<T>::infinity(), [&](block& t, std::size_t i, std::size_t p) {
         T* const top = lanes + i * block::rows * pack::lanes;
         T* const out = kept + ((p - origin) * q.padded() + i * block::rows) * block::cols;
@@ -236,6 +249,12 @@ void wide_chunk_powers(const query_block<T, Isa>& q, const packed_keys<T, Isa>& 
             a.store(at);
             b.store(at + pack::lanes);
             (pack::load(lanes + r * pack::lanes) + (a + b)).store(lanes + r * pack::lanes);
+        }
+        // Exponents of rows that are padding may be infinite.
+        for (std::size_t r = q.rows; r < q.padded(); ++r) {
+            T* const at = kept + ((p - origin) * q.padded() + r) * block::cols;
+            pack(T(0)).store(at);
+            pack(T(0)).store(at + pack::lanes);
         }
     }
     for (std::size_t r = 0; r < q.rows; ++r) {

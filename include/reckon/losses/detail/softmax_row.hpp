@@ -44,6 +44,11 @@ void expect_columns(const char* name, std::size_t batch, std::size_t keys, const
     expects(columns.query_labels.empty() || columns.query_labels.size() == batch, name, batch, " queries but ",
             columns.query_labels.size(), " labels");
     expects(columns.query_labels.empty() || !columns.key_labels.empty(), name, "labels of queries but none of keys");
+    expects(columns.positives.empty() || columns.positives.size() == batch, name, batch, " queries but ",
+            columns.positives.size(), " positives");
+    for (const std::uint32_t j : columns.positives) {
+        expects(j < keys, name, "key ", j, " as a positive, but there are ", keys);
+    }
 }
 
 // Leaves out the keys that share the label of a query, but for its own key.
