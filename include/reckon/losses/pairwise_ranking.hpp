@@ -15,7 +15,7 @@
 #include "reckon/losses/detail/hinge_pairs.hpp"
 #include "reckon/losses/detail/logistic_pairs.simd.hpp"
 #include "reckon/losses/detail/ranking_heads.hpp"
-#include "reckon/losses/pair_normalisation.hpp"
+#include "reckon/losses/ranking_options.hpp"
 
 namespace reckon {
 

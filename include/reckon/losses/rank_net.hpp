@@ -15,7 +15,7 @@
 #include "reckon/exec/parts.hpp"
 #include "reckon/losses/detail/label_order.hpp"
 #include "reckon/losses/detail/logistic_pairs.simd.hpp"
-#include "reckon/losses/pair_normalisation.hpp"
+#include "reckon/losses/ranking_options.hpp"
 
 namespace reckon {
 

@@ -15,6 +15,7 @@
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/losses/detail/softplus.simd.hpp"
 
 namespace reckon::detail {
 
@@ -158,7 +159,7 @@ class logistic_pairs {
             for (std::size_t j = first; j < stop; j += lanes) {
                 const auto live = lane < pack(static_cast<T>(end - j));
                 const pack x = select(live, factor * (pack::load(to.values + j) - a), zero);
-                const pack t = select(live, math::exp(zero - absolute(x)), zero);
+                const pack t = select(live, exp_of_negative(zero - absolute(x)), zero);
                 const pack d = one + t;
                 const pack share = one / d;
                 const pack s = select(live, select(x < zero, t, one) * share, zero);

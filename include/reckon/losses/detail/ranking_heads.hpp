@@ -11,28 +11,9 @@
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
-#include "reckon/losses/pair_normalisation.hpp"
+#include "reckon/losses/ranking_options.hpp"
 
-namespace reckon {
-
-/// Rows with label 0 that a head's confirmed positives are ranked above.
-enum class rank_negatives {
-    masked_valid,  ///< those whose mask says that a conversion would have been reported
-    unlabelled,    ///< the others, which may have converted
-    both
-};
-
-struct pairwise_ranking_options {
-    rank_negatives negatives = rank_negatives::both;
-    /// In (0, 1]. Weight of a pair with an unlabelled negative.
-    double unlabelled_weight = 1.0;
-    /// What is added up: the mean of each head, or all pairs with their weights.
-    pair_normalisation normalisation = pair_normalisation::mean_per_group;
-    /// >= 0. How far a positive should stand above a negative; the hinges only.
-    double margin = 1.0;
-};
-
-namespace detail {
+namespace reckon::detail {
 
 // Scores of the rows of a head that take part: positives, and negatives with the trusted ones first.
 template <class T>
@@ -80,10 +61,6 @@ struct ranking_batch {
         }
         return out;
     }
-    double weight(const ranking_head<T>& head, std::size_t k) const noexcept {
-        return k < head.trusted ? 1.0 : options.unlabelled_weight;
-    }
-
     // Loss of head j from sums(head, positive slopes, negative slopes), which adds d loss / d (negative - positive), with
     // weights, to both and returns the weighted sum of the pairs.
     template <class Sums>
@@ -169,5 +146,4 @@ mean_value over_heads(const Policy& where, const Batch& batch, bool side_by_side
     return total;
 }
 
-}  // namespace detail
-}  // namespace reckon
+}  // namespace reckon::detail
