@@ -227,7 +227,7 @@ mean_value sigmoid_pair(const Policy& where, const Q& query_rows, const K& key_r
 
     std::vector<detail::sigmoid_sums> blocks(tile::panel_count(batch, limit));
     if (sums_of::wants_any(added) || grads.bias != nullptr) {
-        sums_of gradient(queries, keys, packed, t, detail::no_own_key, added);
+        sums_of gradient(queries, keys, packed, t, detail::own_keys{}, added);
         for (std::size_t b = 0; b < blocks.size(); ++b) {
             const rows_of q(queries, b * limit, limit, factor);
             blocks[b] = block_of(where, q, gradient.kept(), std::true_type{});
