@@ -1,8 +1,10 @@
-// Pairwise sigmoid, triplet and multi-similarity losses of unit rows, forward and with both gradients, beside plain loops.
+// Pairwise sigmoid, triplet and multi-similarity losses of unit rows, forward and with both gradients, beside plain
+// loops.
 //
-// State: rows of logits. Per item (a pair of query and key) forward 2 D flops and for the pairwise sigmoid one power and its share of
-// a logarithm, 20 flops, for the multi-similarity one power, 12; with gradients three times the products (the triplets: once, their
-// gradients touch few rows) and a division. Labels have 8 rows each. Panels stay in the caches.
+// State: rows of logits. Per item (a pair of query and key) forward 2 D flops and for the pairwise sigmoid one power
+// and its share of a logarithm, 20 flops, for the multi-similarity one power, 12; with gradients three times the
+// products (the triplets: once, their gradients touch few rows) and a division. Labels have 8 rows each. Panels stay in
+// the caches.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// Pairwise sigmoid loss: worked example, PyTorch, the definition in double, gradients, shards of both sides, threads, extremes.
+// Pairwise sigmoid loss: worked example, PyTorch, the definition in double, gradients, shards of both sides, threads,
+// extremes.
 #include "reckon/losses/sigmoid_pair.hpp"
 
 #include <doctest/doctest.h>
@@ -56,7 +57,8 @@ double softplus(double x) {
     return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x)));
 }
 
-// The definition with dot products, in double. The largest sums of magnitudes that errors of logits are relative to stand beside.
+// The definition with dot products, in double. The largest sums of magnitudes that errors of logits are relative to
+// stand beside.
 struct reference_result {
     result<double> value;
     double loss_size = 0.0, temperature_size = 0.0, bias_size = 0.0, query_size = 0.0, key_size = 0.0;
@@ -195,7 +197,8 @@ TEST_CASE_TEMPLATE("sigmoid_pair: against the definition", T, float, double) {
 }
 
 TEST_CASE("sigmoid_pair: small losses keep their digits") {
-    // Own keys at logits of 5 to 20 and all others as far below 0: the loss is a sum of numbers far below the epsilon of float.
+    // Own keys at logits of 5 to 20 and all others as far below 0: the loss is a sum of numbers far below the epsilon
+    // of float.
     const std::size_t b = 40;
     for (const float logit : {5.0f, 12.0f, 20.0f, 80.0f}) {
         std::vector<float> q(b * b, 0.0f), k(b * b, 0.0f);

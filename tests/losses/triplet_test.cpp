@@ -169,7 +169,8 @@ TEST_CASE("triplet: PyTorch") {
     }
 }
 
-// Sizes around the tile, the block of rows and the chunk of keys; classes so few that anchors have hundreds of positives.
+// Sizes around the tile, the block of rows and the chunk of keys; classes so few that anchors have hundreds of
+// positives.
 struct shape {
     std::size_t batch, keys, depth, first, classes;
 };

@@ -1,4 +1,5 @@
-// Multi-similarity loss: positives and negatives of an anchor are mined against each other and weigh by how much they matter.
+// Multi-similarity loss: positives and negatives of an anchor are mined against each other and weigh by how much they
+// matter.
 #pragma once
 
 #include <cmath>
@@ -28,7 +29,8 @@ struct multi_similarity_options {
     double beta = 50.0;
     /// lambda, finite: similarity from which on a negative matters, and below which a positive does.
     double base = 0.5;
-    /// >= 0, mining: a pair counts if it is at most this much better than the worst of the other kind. Infinity keeps all pairs.
+    /// >= 0, mining: a pair counts if it is at most this much better than the worst of the other kind. Infinity keeps
+    /// all pairs.
     double epsilon = 0.1;
     similarity metric = similarity::cosine;
     /// Key first_self + i is query i itself, and left out: 0 for one set against itself. Negative: no key is a query.
@@ -79,21 +81,25 @@ double multi_similarity_row(const logit_row<T, Isa>& row, const std::vector<posi
 
 /// Multi-similarity loss of anchors (queries) and labelled keys.
 ///
-///   loss = sum_i [ log(1 + sum_{p in P_i} e^(-alpha (s_ip - lambda))) / alpha + log(1 + sum_{n in N_i} e^(beta (s_in - lambda))) / beta ]
+///   loss = sum_i [ log(1 + sum_{p in P_i} e^(-alpha (s_ip - lambda))) / alpha
+///                + log(1 + sum_{n in N_i} e^(beta (s_in - lambda))) / beta ]
 ///   P_i: keys with the label of i and s_ip < max over its negatives + epsilon
-///   N_i: keys with another label and s_in > min over its positives - epsilon;   s: options.metric, lambda: options.base
+///   N_i: keys with another label and s_in > min over its positives - epsilon
+///   s: options.metric, lambda: options.base
 ///
-/// Shapes    query_rows [B, D], key_rows [N, D]; query_labels [B], key_labels [N] of std::uint64_t. Float or double, both the same;
-///           rows may be strided. Gradients as their inputs, or empty; with keys that are the queries both may be one matrix.
+/// Shapes    query_rows [B, D], key_rows [N, D]; query_labels [B], key_labels [N] of std::uint64_t. Float or double,
+///           both the same; rows may be strided. Gradients as their inputs, or empty; with keys that are the queries
+///           both may be one matrix.
 /// Writes    adds grads.scale * d loss / d (queries | keys) where wanted. Which pairs are mined is not differentiated.
-/// Returns   mean_value{sum, B}; merges over shards of the queries that see the same keys. Anchors without a positive, without
-///           a negative or without mined pairs add 0.
-/// Throws    std::invalid_argument on a shape or option out of range. Other inputs are not scanned: NaN in, NaN out, for every
-///           anchor that has such a similarity and for all its keys; similarities must be within the range of the type.
-/// Cost      B N D multiply-adds forward, three times that with both gradients; four passes over a row, one power a pair (two with
-///           gradients) and two in double for each positive. Scratch as info_nce with gradients.
+/// Returns   mean_value{sum, B}; merges over shards of the queries that see the same keys. Anchors without a positive,
+///           without a negative or without mined pairs add 0.
+/// Throws    std::invalid_argument on a shape or option out of range. Other inputs are not scanned: NaN in, NaN out,
+///           for every anchor that has such a similarity and for all its keys; similarities must be within the range of
+///           the type.
+/// Cost      B N D multiply-adds forward, three times that with both gradients; four passes over a row, one power a
+///           pair (two with gradients) and two in double for each positive. Scratch as info_nce with gradients.
 /// Numerics  as info_nce; positives in double.
-/// Source    Wang et al. 2019, equations 11, 12 and 14. The code of its authors also drops positives within epsilon of
+/// Source    Wang et al. 2019, mining and weighting. The code of its authors also drops positives within epsilon of
 ///           similarity 1; here only the query itself is left out.
 template <exec::policy Policy, matrix_like Q, matrix_like K, vector_like A, vector_like B, class Isa = isa::native>
 mean_value multi_similarity(const Policy& where, const Q& query_rows, const K& key_rows, const A& query_labels,

@@ -30,10 +30,11 @@ struct sigmoid_pair_options {
     /// Finite. Most pairs are negatives: a bias far below 0 starts out with small losses for them.
     double bias = -10.0;
     similarity metric = similarity::dot;
-    /// Key first_positive + i is the own key of query i: a shard of the queries against all keys starts at its first query.
+    /// Key first_positive + i is the own key of query i: a shard of the queries against all keys starts at its first
+    /// query.
     std::ptrdiff_t first_positive = 0;
-    /// The keys are a shard of all keys: first_positive may be negative, and a query whose own key is not among them meets
-    /// the others only.
+    /// The keys are a shard of all keys: first_positive may be negative, and a query whose own key is not among them
+    /// meets the others only.
     bool key_shard = false;
     /// Keys that share the label of a query are further positives; otherwise they are left out.
     bool several_positives = false;
@@ -129,24 +130,27 @@ sigmoid_sums sigmoid_chunk(const query_block<T, Isa>& q, const packed_keys<T, Is
 
 }  // namespace detail
 
-/// Pairwise sigmoid loss (SigLIP): each pair of a query and a key is classified on its own, as belonging together or not.
+/// Pairwise sigmoid loss (SigLIP): each pair of a query and a key is classified on its own, as belonging together or
+/// not.
 ///
-///   loss = sum_ij softplus(-z_ij (s(q_i, k_j) / t_i + b)),   z = 1 for the own key and other positives, -1 for the rest     nats
-///   s: options.metric, b: options.bias
+///   loss = sum_ij softplus(-z_ij (s(q_i, k_j) / t_i + b))      nats
+///   z: 1 for the own key and other positives, -1 for the rest; s: options.metric, b: options.bias
 ///
-/// Shapes    query_rows [B, D], key_rows [N, D]: key first_positive + i is the own key of query i, N >= first_positive + B unless
-///           the keys are a shard. Float or double, all the same; rows may be strided. Gradients as their inputs, or empty.
+/// Shapes    query_rows [B, D], key_rows [N, D]: key first_positive + i is the own key of query i, N >= first_positive
+///           + B unless the keys are a shard. Float or double, all the same; rows may be strided. Gradients as their
+///           inputs, or empty.
 /// Columns   temperatures of rows; labels: keys that share the label of a query are positives too, or left out
 ///           (options.several_positives). Queries need labels of their own if the keys are a shard.
 /// Writes    adds grads.scale * d loss / d (queries | keys | temperature | bias) where wanted.
-/// Returns   mean_value{sum, number of queries whose own key is among the keys}: B for all keys, so that the mean is that of the
-///           paper. Merges over shards of the queries, over shards of the keys, and over both.
-/// Throws    std::invalid_argument on a shape or option out of range, a temperature of a row included. Other inputs are not
-///           scanned: NaN in, NaN out; logits beyond the range of the type are not finite either.
-/// Cost      B N D multiply-adds forward, three times that with both gradients, and one power a pair. Scratch as info_nce.
-/// Numerics  lanes of the type, one logarithm for up to 96 pairs a lane with the relative accuracy of each, double above:
-///           losses that are tiny next to 1 keep their digits, on both sides.
-/// Source    Zhai, Mustafa, Kolesnikov and Beyer 2023, equation 1 and algorithm 1; logits there are t' s + b, t' = 1 / t.
+/// Returns   mean_value{sum, number of queries whose own key is among the keys}: B for all keys, so that the mean is
+///           that of the paper. Merges over shards of the queries, over shards of the keys, and over both.
+/// Throws    std::invalid_argument on a shape or option out of range, a temperature of a row included. Other inputs are
+///           not scanned: NaN in, NaN out; logits beyond the range of the type are not finite either.
+/// Cost      B N D multiply-adds forward, three times that with both gradients, and one power a pair. Scratch as
+///           info_nce.
+/// Numerics  lanes of the type, one logarithm for up to 96 pairs a lane with the relative accuracy of each, double
+///           above: losses that are tiny next to 1 keep their digits, on both sides.
+/// Source    Zhai, Mustafa, Kolesnikov and Beyer 2023, algorithm 1; logits there are t' s + b with t' = 1 / t.
 template <exec::policy Policy, matrix_like Q, matrix_like K, class Isa = isa::native>
 mean_value sigmoid_pair(const Policy& where, const Q& query_rows, const K& key_rows,
                         const sigmoid_pair_options& options = {},

@@ -30,7 +30,8 @@ struct triplet_options {
     triplet_mining mining = triplet_mining::hard;
     /// Finite. How much farther a negative must be.
     double margin = 0.2;
-    /// softplus(x) in place of max(x, 0): triplets keep pulling once they are in order. Hermans et al. take margin 0 then.
+    /// softplus(x) in place of max(x, 0): triplets keep pulling once they are in order. Hermans et al. take margin 0
+    /// then.
     bool soft = false;
     similarity metric = similarity::squared_distance;
     /// With squared_distance: distances are its square roots.
@@ -41,28 +42,31 @@ struct triplet_options {
 
 /// Triplet loss of anchors (queries) and labelled keys, over the triplets that mining picks.
 ///
-///   loss = sum over triplets (i, p, n) of h(margin + d_ip - d_in),   h(x) = max(x, 0), or softplus(x) with options.soft
+///   loss = sum over triplets (i, p, n) of h(margin + d_ip - d_in)
+///   h(x) = max(x, 0), or softplus(x) with options.soft
 ///   d = |q - k|^2 or |q - k| (options.root), 1 - cosine, or -q . k
 ///
-/// Keys with the label of an anchor are its positives, all others its negatives. Of equal distances the key that comes first is
-/// taken.
+/// Keys with the label of an anchor are its positives, all others its negatives. Of equal distances the key that comes
+/// first is taken.
 ///
-/// Shapes    query_rows [B, D], key_rows [N, D]; query_labels [B], key_labels [N] of std::uint64_t. Float or double, both the same;
-///           rows may be strided. Gradients as their inputs, or empty; with keys that are the queries both may be one matrix.
-///           anchor_losses [B], or empty.
-/// Writes    anchor_losses: the sum over the triplets of each anchor, above 0 where one is active. Adds grads.scale * d loss /
-///           d (queries | keys) where wanted. Which triplets are mined is not differentiated; the root of 0 has slope 0.
-/// Returns   mean_value{sum, number of triplets}: of hard mining the number of anchors that have a positive and a negative, of
-///           semi-hard that of their positives. Merges over shards of the queries that see the same keys.
-/// Throws    std::invalid_argument on a shape or option out of range. Other inputs are not scanned: NaN in, NaN out, for every
-///           anchor that has such a distance; similarities must be within the range of the type.
-/// Cost      B N D multiply-adds and two or three passes over a row; semi-hard mining one more for four positives, from 33
-///           positives on log P steps a negative instead. Gradients O(D) for each active triplet. Scratch: both sides copied
-///           unless the metric is dot, the keys packed once, and 96 rows of N.
-/// Numerics  mining in the type, where distances are |q|^2 - 2 q . k + |k|^2; losses and slopes from distances of the mined
-///           pairs that are summed in double.
-/// Source    Schroff, Kalenichenko and Philbin 2015 (margin, semi-hard); Hermans, Beyer and Leibe 2017 (hard, soft). The farthest
-///           negative where none is farther than the positive is common practice, not in the paper; ties are ours.
+/// Shapes    query_rows [B, D], key_rows [N, D]; query_labels [B], key_labels [N] of std::uint64_t. Float or double,
+///           both the same; rows may be strided. Gradients as their inputs, or empty; with keys that are the queries
+///           both may be one matrix. anchor_losses [B], or empty.
+/// Writes    anchor_losses: the sum over the triplets of each anchor, above 0 where one is active. Adds grads.scale * d
+///           loss / d (queries | keys) where wanted. Which triplets are mined is not differentiated; the root of 0 has
+///           slope 0.
+/// Returns   mean_value{sum, number of triplets}: of hard mining the number of anchors that have a positive and a
+///           negative, of semi-hard that of their positives. Merges over shards of the queries that see the same keys.
+/// Throws    std::invalid_argument on a shape or option out of range. Other inputs are not scanned: NaN in, NaN out,
+///           for every anchor that has such a distance; similarities must be within the range of the type.
+/// Cost      B N D multiply-adds and two or three passes over a row; semi-hard mining one more for four positives, from
+///           33 positives on log P steps a negative instead. Gradients O(D) for each active triplet. Scratch: both
+///           sides copied unless the metric is dot, the keys packed once, and 96 rows of N.
+/// Numerics  mining in the type, where distances are |q|^2 - 2 q . k + |k|^2; losses and slopes from distances of the
+///           mined pairs that are summed in double.
+/// Source    Schroff, Kalenichenko and Philbin 2015 (margin, semi-hard); Hermans, Beyer and Leibe 2017 (hard, soft).
+///           The farthest negative where none is farther than the positive is common practice, not in the paper; ties
+///           are ours.
 template <exec::policy Policy, matrix_like Q, matrix_like K, vector_like A, vector_like B, class Isa = isa::native>
 mean_value triplet(const Policy& where, const Q& query_rows, const K& key_rows, const A& query_labels,
                    const B& key_labels, const triplet_options& options = {},

@@ -1,4 +1,5 @@
-// Rows of similarities in which labels say who is a positive of the query, who a negative, and which key is the query itself.
+// Rows of similarities in which labels say who is a positive of the query, who a negative, and which key is the query
+// itself.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +30,8 @@ class row_labels {
                std::ptrdiff_t first_self)
         : queries_(queries), count_(keys.size()), first_self_(first_self), groups_(keys) {}
 
-    // Takes the positives of query i out of its row, keys ascending, and returns the number of negatives. Their places, and
-    // that of the query itself, are -infinity.
+    // Takes the positives of query i out of its row, keys ascending, and returns the number of negatives. Their places,
+    // and that of the query itself, are -infinity.
     template <class T, class Isa>
     std::size_t split(std::size_t i, const logit_row<T, Isa>& row, std::vector<positive_key<T>>& positives) const {
         constexpr T out = -std::numeric_limits<T>::infinity();

@@ -20,7 +20,8 @@ class marked_pairs {
         bool positive;
     };
 
-    // visit(put) calls put(row of the block, key, positive) for every marked pair once, and does the same when called again.
+    // visit(put) calls put(row of the block, key, positive) for every marked pair once, and does the same when called
+    // again.
     template <class Visit>
     marked_pairs(std::size_t tiles, std::size_t panels, Visit&& visit) : tiles_(tiles), ends_(tiles * panels + 1, 0) {
         visit([&](std::size_t r, std::size_t j, bool) { ++ends_[tile_of(r, j) + 1]; });

@@ -69,8 +69,8 @@ void largest_below_many(const logit_row<T, Isa>& row, const std::vector<positive
     }
 }
 
-// Orders the positives, the most alike first, and adds a negative for each: the most alike of those that are less alike than the
-// positive, else the least alike of all.
+// Orders the positives, the most alike first, and adds a negative for each: the most alike of those that are less alike
+// than the positive, else the least alike of all.
 template <class T, class Isa>
 void semi_hard(const logit_row<T, Isa>& row, std::vector<positive_key<T>>& positives,
                std::vector<positive_key<T>>& negatives) {
