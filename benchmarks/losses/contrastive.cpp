@@ -1,8 +1,8 @@
 // InfoNCE, sampled softmax and the symmetric loss of unit rows, forward and with both gradients, beside the plain loop.
 //
-// State: one sum per row. Per item (a pair of query and key) forward 2 D flops and one power, 12 flops; with gradients three
-// (InfoNCE) or four (symmetric, whose forward pass goes first) times the products and one or two powers; sampled softmax adds a number on
-// top. Panels stay in the caches.
+// State: one sum per row. Per item (a pair of query and key) forward 2 D flops and one power, 12 flops; with gradients
+// three (InfoNCE) or four (symmetric, whose forward pass goes first) times the products and one or two powers; sampled
+// softmax adds a number on top. Panels stay in the caches.
 #include <benchmark/benchmark.h>
 
 #include <cmath>

@@ -85,7 +85,8 @@ result<T> whole(const problem<T>& p) {
     return out;
 }
 
-// The same by machines that each see one of `across` x `down` blocks: absorb, send, merge, and gradients block by block.
+// The same by machines that each see one of `across` x `down` blocks: absorb, send, merge, and gradients block by
+// block.
 template <class T, class Policy>
 result<T> sharded(const Policy& where, const problem<T>& p, std::size_t across, std::size_t down) {
     struct block {

@@ -1,4 +1,5 @@
-// Sampled softmax: worked example, the definition in double, PyTorch, gradients, the whole catalogue and its mean over samples.
+// Sampled softmax: worked example, the definition in double, PyTorch, gradients, the whole catalogue and its mean over
+// samples.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -257,8 +258,8 @@ TEST_CASE("sampled_softmax: e^row_lse has the sum over the catalogue as its mean
     }
     for (const bool distinct : {false, true}) {
         log_expected_counts(serial, counts, log_q, {.draws = draws, .distinct = distinct});
-        // Variance of one sample. Distinct: indicators of being drawn, which are negatively correlated, so that the sum of
-        // their variances is a bound.
+        // Variance of one sample. Distinct: indicators of being drawn, which are negatively correlated, so that the sum
+        // of their variances is a bound.
         double variance = 0.0;
         for (std::size_t j = 0; j < catalogue; ++j) {
             const double chance = distinct ? 1.0 - std::pow(1.0 - counts[j] / all, draws) : counts[j] / all;

@@ -40,23 +40,23 @@ struct logit_block {
     std::size_t first_query = 0, first_key = 0;
 };
 
-/// Log-sum-exps of the rows (and columns) of the matrix of logits, and the logits of the pairs: all that info_nce, sampled_softmax
-/// and clip_loss need to know of other machines' embeddings, besides those that they multiply.
+/// Log-sum-exps of the rows (and columns) of the matrix of logits, and the logits of the pairs: all that info_nce,
+/// sampled_softmax and clip_loss need to know of other machines' embeddings, besides those that they multiply.
 ///
-///   fold    each machine absorbs its blocks of the matrix: its queries against gathered keys, its keys against gathered
-///           queries, or any other cut that covers each logit once
+///   fold    each machine absorbs its blocks of the matrix: its queries against gathered keys, its keys against
+///           gathered queries, or any other cut that covers each logit once
 ///   merge   states add up, in any order; 8 (2 B + N) bytes at most travel
 ///   map     finish() is the loss; add_gradients() has those of a block
 ///
-/// Shapes    of a block: query_rows [b, D], key_rows [n, D], log_q [n] or none{}; float or double, all the same. Gradients as
-///           the rows of the block, or empty.
-/// Throws    std::invalid_argument on a shape or option out of range; when states of other options merge; from finish() and
-///           add_gradients() while logits are missing. That no logit is absorbed twice is the caller's care; only more than all are
-///           seen. NaN in, NaN out.
-/// Cost      absorb: b n D multiply-adds. add_gradients: three times that. Scratch as info_nce. The state holds 2 B + N doubles,
-///           N of them only if it is symmetric.
-/// Numerics  as info_nce and clip_loss in a block, double across blocks. Gradients of a query are parts from blocks with
-///           other keys, those of a key from blocks with other queries: add them up.
+/// Shapes    of a block: query_rows [b, D], key_rows [n, D], log_q [n] or none{}; float or double, all the same.
+///           Gradients as the rows of the block, or empty.
+/// Throws    std::invalid_argument on a shape or option out of range; when states of other options merge; from finish()
+///           and add_gradients() while logits are missing. That no logit is absorbed twice is the caller's care; only
+///           more than all are seen. NaN in, NaN out.
+/// Cost      absorb: b n D multiply-adds. add_gradients: three times that. Scratch as info_nce. The state holds 2 B + N
+///           doubles, N of them only if it is symmetric.
+/// Numerics  as info_nce and clip_loss in a block, double across blocks. Gradients of a query are parts from blocks
+///           with other keys, those of a key from blocks with other queries: add them up.
 class contrastive_sums {
   public:
     static constexpr std::uint32_t bytes_kind = four_letters("CSUM");

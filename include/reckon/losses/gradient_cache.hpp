@@ -15,16 +15,16 @@ namespace reckon {
 
 /// Gradients of a loss over a whole batch for an encoder that sees a few rows at a time.
 ///
-///   for each micro-batch     encode without keeping what a backward pass needs;  put_queries(first, rows), put_keys(first, rows)
+///   for each micro-batch     encode without keeping what a backward pass needs; put_queries(), put_keys()
 ///   once                     run(loss)
-///   for each micro-batch     encode again, and go back with query_gradient(first, count), key_gradient(first, count)
+///   for each micro-batch     encode again, and go back with query_gradient(), key_gradient()
 ///
-/// By the chain rule the sum over micro-batches of (d loss / d embeddings) . (d embeddings / d weights) is the gradient of
-/// the whole batch, whatever the cut; the second encoding must give what the first one did (same dropout).
+/// By the chain rule the sum over micro-batches of (d loss / d embeddings) . (d embeddings / d weights) is the gradient
+/// of the whole batch, whatever the cut; the second encoding must give what the first one did (same dropout).
 ///
 /// Shapes    B queries and N keys of D numbers, float or double. Micro-batches of any size and order.
-/// Throws    std::invalid_argument when rows lie outside or come twice, from run() while rows are missing or after it was called, and
-///           from the gradients before it was. clear() starts the next batch.
+/// Throws    std::invalid_argument when rows lie outside or come twice, from run() while rows are missing or after it
+///           was called, and from the gradients before it was. clear() starts the next batch.
 /// Cost      2 (B + N) D numbers and B + N bytes are held, and no more; all allocated by the constructor.
 /// Source    Gao, Zhang, Han and Callan 2021 (GradCache).
 template <class T>
@@ -42,8 +42,8 @@ class gradient_cache {
     void put_keys(std::size_t first, const Rows& rows) {
         put(keys_, first, input(rows), "keys");
     }
-    /// Calls loss(queries, keys, grads) once, with all embeddings (matrix_view<const T>) and contrastive_gradients<T> that are 0,
-    /// times `scale`; returns what it returns.
+    /// Calls loss(queries, keys, grads) once, with all embeddings (matrix_view<const T>) and contrastive_gradients<T>
+    /// that are 0, times `scale`; returns what it returns.
     template <class Loss>
     auto run(Loss&& loss, double scale = 1.0) {
         expects(!done_, "gradient_cache", "run() a second time without clear()");

@@ -30,28 +30,31 @@ struct sampled_softmax_options {
     bool correct_positives = true;
 };
 
-/// Softmax loss over a catalogue of which only a sample is seen: what a candidate counts is divided by how often the sampler
-/// brings it.
+/// Softmax loss over a catalogue of which only a sample is seen: what a candidate counts is divided by how often the
+/// sampler brings it.
 ///
 ///   l_ij = s(q_i, k_j) / t_i - log_q_j                          a rare candidate counts for more; s: options.metric
 ///   loss = sum_i [ logsumexp_j l_ij - l_i,own ]                 nats
 ///
-/// Shapes    query_rows [B, D], key_rows [N, D]: candidates, the positives among them; log_q [N]; row_lse [B]. Float or double,
-///           all the same; rows may be strided. Gradients as their inputs, or empty.
-/// log_q     log of the expected number of times that a candidate is in the sample: then e^row_lse has the sum over the whole
-///           catalogue as its mean. A constant more or less, such as log of a probability, changes row_lse by that constant
-///           and neither loss nor gradient. Infinite: the candidate is left out. All 0: plain softmax, as info_nce.
-/// Positives are corrected like all others, as in-batch sampling wants it; with correct_positives off, l_i,own = s(q_i, k_own) / t_i,
-///           and the constant matters.
-/// Columns   temperatures of rows; labels, so that candidates equal to the positive (accidental hits) are left out; positives.
-/// Writes    row_lse; adds grads.scale * d loss / d (queries | keys | temperature) where wanted. log_q has no gradient and is not
-///           part of that of the temperature.
+/// Shapes    query_rows [B, D], key_rows [N, D]: candidates, the positives among them; log_q [N]; row_lse [B]. Float or
+///           double, all the same; rows may be strided. Gradients as their inputs, or empty.
+/// log_q     log of the expected number of times that a candidate is in the sample: then e^row_lse has the sum over the
+///           whole catalogue as its mean. A constant more or less, such as log of a probability, changes row_lse by
+///           that constant and neither loss nor gradient. +inf: the candidate is left out. All 0: plain softmax, as
+///           info_nce.
+/// Positives are corrected like all others, as in-batch sampling wants it; with correct_positives off, log_q of the own
+///           key does not count, neither in l_i,own nor in the sum, and the constant matters.
+/// Columns   temperatures of rows; labels, so that candidates equal to the positive (accidental hits) are left out;
+///           positives.
+/// Writes    row_lse; adds grads.scale * d loss / d (queries | keys | temperature) where wanted. log_q has no gradient
+///           and is not part of that of the temperature.
 /// Returns   mean_value{sum, B}; merges over shards of queries that see the same keys.
-/// Throws    std::invalid_argument on a shape or option out of range, a temperature or positive of a row included. Other
-///           inputs are not scanned: NaN in, NaN out; logits beyond the range of the type are not finite either.
-/// Cost      as info_nce: log_q is added to tiles in registers. Labels, or positives that are not corrected, take its slower path.
+/// Throws    std::invalid_argument on a shape or option out of range, a temperature or positive of a row included.
+///           Other inputs are not scanned: NaN in, NaN out; logits beyond the range of the type are not finite either.
+/// Cost      as info_nce: log_q is added to tiles in registers. Labels, or positives that are not corrected, take its
+///           slower path.
 /// Numerics  as info_nce.
-/// Source    Bengio and Senecal 2008; all candidates corrected, the positive included, as in Yi et al. 2019, equation 4.
+/// Source    Bengio and Senecal 2008; all candidates corrected, the positive included, as in Yi et al. 2019.
 template <exec::policy Policy, matrix_like Q, matrix_like K, vector_like P, class L, class Isa = isa::native>
 mean_value sampled_softmax(const Policy& where, const Q& query_rows, const K& key_rows, const P& log_q, L&& row_lse,
                            const sampled_softmax_options& options = {},
@@ -89,8 +92,8 @@ struct log_expected_counts_options {
 ///
 /// Shapes    counts [N] of any arithmetic type, log_q [N] float or double.
 /// Writes    log_q; -inf for a candidate that is never drawn.
-/// Throws    std::invalid_argument when lengths differ, or power is negative or not finite. A count that is negative or NaN,
-///           and counts that are all 0, make log_q NaN.
+/// Throws    std::invalid_argument when lengths differ, or power is negative or not finite. A count that is negative or
+///           NaN, and counts that are all 0, make log_q NaN.
 /// Cost      two powers and a logarithm a candidate.
 /// Numerics  in double.
 template <exec::policy Policy, vector_like C, class L, class Isa = isa::native>

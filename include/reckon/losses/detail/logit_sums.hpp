@@ -1,5 +1,5 @@
-// Both halves of a softmax loss on a block of logits: the sums of its rows and columns, and the gradients once those of the
-// whole are known. The block may be everything (clip_loss) or what one machine sees (contrastive_sums).
+// Both halves of a softmax loss on a block of logits: the sums of its rows and columns, and the gradients once those of
+// the whole are known. The block may be everything (clip_loss) or what one machine sees (contrastive_sums).
 #pragma once
 
 #include <algorithm>
@@ -134,8 +134,8 @@ void fold_logits(const Policy& where, matrix_view<const T> queries, const packed
     }
 }
 
-// kept(r, j) = 2^(exponent - row[r]), and with Columns half of that and half of 2^(exponent - column[j]): what the gradients
-// weigh with. Bounded: `row` and `column` are factors, the halves in them.
+// kept(r, j) = 2^(exponent - row[r]), and with Columns half of that and half of 2^(exponent - column[j]): what the
+// gradients weigh with. Bounded: `row` and `column` are factors, the halves in them.
 template <bool Bounded, bool Columns, class T, class Isa>
 void known_weights(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, const T* row,
                    const T* column, T* kept) {
