@@ -404,4 +404,18 @@ TEST_CASE("sigmoid_pair: bad input") {
     CHECK(sigmoid_pair(serial, q2, matrix_view<const float>(six.data(), 0, 2), {.key_shard = true}).sum() == 0.0);
 }
 
+TEST_CASE("sigmoid_pair: own keys in any order") {
+    const auto q = random_normal<float>(9 * 3, 0.0, 1.0, 71), k = random_normal<float>(9 * 3, 0.0, 1.0, 72);
+    std::vector<std::uint32_t> own;
+    std::vector<float> turned;
+    for (std::uint32_t i = 0; i < 9; ++i) {
+        own.push_back((i + 4) % 9);
+        for (std::size_t d = 0; d < 3; ++d) turned.push_back(k[own.back() * 3 + d]);
+    }
+    const auto want = sigmoid_pair(exec::serial, view(q, 9, 3), view(turned, 9, 3));
+    const auto got = sigmoid_pair(exec::serial, view(q, 9, 3), view(k, 9, 3), {}, {}, {.positives = input(own)});
+    CHECK_NEAR(got.sum(), want.sum(), reduction<float>(81));
+    CHECK(got.weight() == 9.0);
+}
+
 }  // namespace

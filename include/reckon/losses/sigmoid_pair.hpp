@@ -139,7 +139,7 @@ sigmoid_sums sigmoid_chunk(const query_block<T, Isa>& q, const packed_keys<T, Is
 /// Shapes    query_rows [B, D], key_rows [N, D]: key first_positive + i is the own key of query i, N >= first_positive
 ///           + B unless the keys are a shard. Float or double, all the same; rows may be strided. Gradients as their
 ///           inputs, or empty.
-/// Columns   temperatures of rows; labels: keys that share the label of a query are positives too, or left out
+/// Columns   temperatures of rows; positives in any order; labels: keys that share the label of a query are positives too, or left out
 ///           (options.several_positives). Queries need labels of their own if the keys are a shard.
 /// Writes    adds grads.scale * d loss / d (queries | keys | temperature | bias) where wanted.
 /// Returns   mean_value{sum, number of queries whose own key is among the keys}: B for all keys, so that the mean is
@@ -173,7 +173,8 @@ mean_value sigmoid_pair(const Policy& where, const Q& query_rows, const K& key_r
     detail::expect_columns("sigmoid_pair", batch, count, columns);
     expects(std::isfinite(options.bias), "sigmoid_pair", "bias must be finite, got ", options.bias);
     const auto room = static_cast<std::ptrdiff_t>(count) - options.first_positive;
-    expects(options.key_shard || (options.first_positive >= 0 && room >= static_cast<std::ptrdiff_t>(batch)),
+    expects(!columns.positives.empty() || options.key_shard ||
+                (options.first_positive >= 0 && room >= static_cast<std::ptrdiff_t>(batch)),
             "sigmoid_pair", batch, " queries whose own keys start at ", options.first_positive, ", but ", count,
             " keys");
     expects(!options.key_shard || columns.key_labels.empty() || !columns.query_labels.empty(), "sigmoid_pair",
@@ -181,6 +182,7 @@ mean_value sigmoid_pair(const Policy& where, const Q& query_rows, const K& key_r
     if (batch == 0) return {};
     // `count` if the own key is not here.
     const auto own = [&](std::size_t i) {
+        if (!columns.positives.empty()) return static_cast<std::size_t>(columns.positives[i]);
         const std::ptrdiff_t j = options.first_positive + static_cast<std::ptrdiff_t>(i);
         return j < 0 || j >= static_cast<std::ptrdiff_t>(count) ? count : static_cast<std::size_t>(j);
     };
