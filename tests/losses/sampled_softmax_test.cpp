@@ -256,20 +256,27 @@ TEST_CASE("sampled_softmax: e^row_lse has the sum over the catalogue as its mean
         powers[j] = std::exp(logit);
         sum += powers[j];
     }
-    for (const bool distinct : {false, true}) {
+    // Drawn candidates alone; drawn but each once; drawn beside a positive, item 7, that is there with certainty.
+    enum class way { drawn, distinct, beside };
+    for (const way how : {way::drawn, way::distinct, way::beside}) {
+        const bool distinct = how == way::distinct;
+        const std::size_t certain = how == way::beside ? 7 : catalogue;
         log_expected_counts(serial, counts, log_q, {.draws = draws, .distinct = distinct});
         // Variance of one sample. Distinct: indicators of being drawn, which are negatively correlated, so that the sum
         // of their variances is a bound.
         double variance = 0.0;
         for (std::size_t j = 0; j < catalogue; ++j) {
+            if (j == certain) continue;
             const double chance = distinct ? 1.0 - std::pow(1.0 - counts[j] / all, draws) : counts[j] / all;
             variance += powers[j] * powers[j] * (distinct ? (1.0 - chance) / chance : 1.0 / chance / draws);
         }
-        if (!distinct) variance -= sum * sum / draws;
-        const random_stream rng(8, distinct ? 1 : 0);
+        const double random = sum - (how == way::beside ? powers[certain] : 0.0);
+        if (!distinct) variance -= random * random / draws;
+        const random_stream rng(8, static_cast<std::uint64_t>(how));
         double mean = 0.0;
         for (std::size_t s = 0; s < samples; ++s) {
             std::vector<std::size_t> drawn;
+            if (how == way::beside) drawn.push_back(certain);
             for (std::size_t m = 0; m < draws; ++m) {
                 double u = rng.uniform(s * draws + m) * all;
                 std::size_t j = 0;
@@ -277,6 +284,9 @@ TEST_CASE("sampled_softmax: e^row_lse has the sum over the catalogue as its mean
                 if (!distinct || std::find(drawn.begin(), drawn.end(), j) == drawn.end()) drawn.push_back(j);
             }
             problem<double> p{query, {}, {}, depth};
+            const std::vector<std::uint64_t> ids(drawn.begin(), drawn.end());
+            contrastive_columns<double> columns;
+            if (how == way::beside) columns.key_labels = view(ids);
             for (const std::size_t j : drawn) {
                 p.k.insert(p.k.end(), items.begin() + static_cast<std::ptrdiff_t>(j * depth),
                            items.begin() + static_cast<std::ptrdiff_t>((j + 1) * depth));
@@ -284,10 +294,10 @@ TEST_CASE("sampled_softmax: e^row_lse has the sum over the catalogue as its mean
             }
             std::vector<double> lse(1);
             sampled_softmax(serial, view(p.q, 1, depth), view(p.k, drawn.size(), depth), p.log_q, lse,
-                            {.temperature = 0.7});
+                            {.temperature = 0.7, .correct_positives = how != way::beside}, {}, columns);
             mean += std::exp(lse[0]) / static_cast<double>(samples);
         }
-        CAPTURE(distinct);
+        CAPTURE(static_cast<int>(how));
         CAPTURE(mean);
         CAPTURE(sum);
         CHECK(std::fabs(mean - sum) < 4.0 * std::sqrt(variance / static_cast<double>(samples)));
