@@ -17,7 +17,7 @@
 namespace reckon {
 
 struct approx_ndcg_options {
-    /// In [1e-30, 1e30]. Scores are divided by this; the smaller, the nearer to nDCG and the flatter.
+    /// In [1e-15, 1e15]. Scores are divided by this; the smaller, the nearer to nDCG and the flatter.
     double temperature = 0.1;
     dcg_gain gain = dcg_gain::exponential;
 };

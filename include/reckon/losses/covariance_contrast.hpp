@@ -148,7 +148,7 @@ enum class covariance_form {
 };
 
 struct covariance_contrast_options {
-    /// In [1e-30, 1e30]. The rise is divided by this.
+    /// In [1e-15, 1e15]. The rise is divided by this.
     double temperature = 1.0;
     covariance_form form = covariance_form::covariance;
 };

@@ -27,7 +27,7 @@ enum class lambda_truncation {
 struct lambda_rank_options {
     /// Ranks that count; 0 for all.
     std::size_t k = 0;
-    /// In [1e-30, 1e30]. Steepness of the logistic function.
+    /// In [1e-15, 1e15]. Steepness of the logistic function.
     double sigma = 1.0;
     dcg_gain gain = dcg_gain::exponential;
     lambda_truncation truncation = lambda_truncation::metric;

@@ -22,7 +22,7 @@ enum class listwise_target {
 };
 
 struct listwise_softmax_options {
-    /// In [1e-30, 1e30]. Scores are divided by this.
+    /// In [1e-15, 1e15]. Scores are divided by this.
     double temperature = 1.0;
     listwise_target target = listwise_target::share;
 };

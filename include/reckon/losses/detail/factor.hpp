@@ -5,9 +5,9 @@
 
 namespace reckon::detail {
 
-// Far from the ends of the range of float, so that the product with 0 is 0 and no reciprocal overflows.
+// The square and its reciprocal are far from the ends of the range of float.
 inline void expect_factor(const char* kernel, const char* what, double value) {
-    expects(value >= 1e-30 && value <= 1e30, kernel, what, " must lie in [1e-30, 1e30], got ", value);
+    expects(value >= 1e-15 && value <= 1e15, kernel, what, " must lie in [1e-15, 1e15], got ", value);
 }
 
 }  // namespace reckon::detail

@@ -92,11 +92,8 @@ class lambda_list {
         gap_floor_ = top == bottom ? T(1) : T(0.01);
         const totals sums = bounded ? (divide ? all_pairs<true, true>(n, depth) : all_pairs<true, false>(n, depth))
                                     : (divide ? all_pairs<false, true>(n, depth) : all_pairs<false, false>(n, depth));
-        double norm = 1.0;
-        if (settings_.normalise && sums.slopes > 0.0) {
-            const double mass = 2.0 * settings_.sigma * sums.slopes;
-            norm = std::log1p(mass) * log2_of_e / mass;
-        }
+        const double mass = 2.0 * settings_.sigma * sums.slopes;
+        const double norm = settings_.normalise && mass > 0.0 ? std::log1p(mass) * log2_of_e / mass : 1.0;
         for (std::size_t q = 0; q < places_.size(); ++q) {
             all_.gradient[places_[q]] += gainful_.gradient[q];
             all_.hessian[places_[q]] += gainful_.hessian[q];
