@@ -128,13 +128,17 @@ void add_affine(const T* z, const T* r, T* out, std::size_t n, double a, double 
                 double mean_r) noexcept {
     using lanes = contrast_lanes<T, Isa>;
     using pack = typename lanes::pack;
-    // Halves, so that no difference leaves the range of T.
+    // Halves, so that no difference leaves the range of T, and means in two parts, since T may round them by more than
+    // the values differ.
     const pack by_z(static_cast<T>(2.0 * a)), by_r(static_cast<T>(2.0 * b)), half(T(0.5));
-    const pack center_z(static_cast<T>(-0.5 * mean_z)), center_r(static_cast<T>(-0.5 * mean_r));
+    const T high_z = static_cast<T>(-0.5 * mean_z), high_r = static_cast<T>(-0.5 * mean_r);
+    const pack center_z(high_z), center_r(high_r), rest_z(static_cast<T>(-0.5 * mean_z - static_cast<double>(high_z))),
+        rest_r(static_cast<T>(-0.5 * mean_r - static_cast<double>(high_r)));
     const pack bad(std::numeric_limits<T>::quiet_NaN());
     for (std::size_t i = 0; i < n; i += pack::lanes) {
         const pack x = lanes::load(z, i, n, T(0)), y = lanes::load(r, i, n, T(0));
-        const pack slope = mul_add(by_z, mul_add(half, x, center_z), by_r * mul_add(half, y, center_r));
+        const pack slope =
+            mul_add(by_z, mul_add(half, x, center_z) + rest_z, by_r * (mul_add(half, y, center_r) + rest_r));
         const pack sum = lanes::load(out, i, n, T(0)) + select(lanes::usable(x) & lanes::usable(y), slope, bad);
         n - i >= pack::lanes ? sum.store(out + i) : sum.store_head(out + i, n - i);
     }
