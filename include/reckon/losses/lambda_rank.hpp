@@ -48,7 +48,7 @@ struct lambda_rank_options {
 /// Writes    adds scale * d loss / d scores into `gradient` and scale times the second derivatives into `hessian` when
 ///           they are given; they may not overlap the inputs.
 /// Returns   list_mean: sum and number of the lists with a gain; merges over shards that hold whole lists. A list
-///           without a positive label, or whose gains add up to infinity, adds nothing and is counted in lists.rejected.
+///           without a positive label, or whose gains add up beyond double, adds nothing and is counted in lists.rejected.
 /// Throws    std::invalid_argument on shapes, offsets and sigma out of range. A score that is not finite or a NaN label
 ///           makes its list NaN, value and derivatives; a negative label has no gain.
 /// Cost      a sort of each list, and for each of the first k rows its pairs with the rows below it: n^2 / 2 without k,

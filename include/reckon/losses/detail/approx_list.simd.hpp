@@ -24,11 +24,11 @@ class approx_list {
     list_loss operator()(const list_span<T, Y>& list) {
         const std::size_t n = list.rows;
         const double ideal = dcg_.ideal(list.labels, n, n);
-        if (ideal == 0.0 || !(ideal <= (std::numeric_limits<double>::max)())) return {};
+        constexpr double most = (std::numeric_limits<double>::max)();
+        const double worth = 1.0 / ideal;
+        if (!(ideal <= most) || !(worth <= most)) return {};
         if (!all_finite<T, Isa>(list.scores, n) || !labels_are_numbers(list.labels, n)) return spoil(list);
-        if (scores_.size() < n + pack::lanes) {
-            for (auto* column : {&scores_, &powers_, &gradient_}) column->resize(n + pack::lanes);
-        }
+        for (auto* column : {&scores_, &powers_, &slopes_, &gradient_}) column->reserve(n + pack::lanes);
         std::copy(list.scores, list.scores + n, scores_.data());
         std::fill(scores_.data() + n, scores_.data() + n + pack::lanes, list.scores[0]);
         const auto [low, high] = std::minmax_element(list.scores, list.scores + n);
@@ -39,15 +39,13 @@ class approx_list {
         if (bounded) take_powers(n, static_cast<T>(middle));
         double gained = 0.0;
         for (std::size_t i = 0; i < n; ++i) {
-            const double gain = dcg_.gain_of(list.labels[i]) / ideal;
+            const double gain = dcg_.gain_of(list.labels[i]) * worth;
             if (!(gain > 0.0)) continue;
+            const auto [above, slope] = bounded ? against<true>(i, n) : against<false>(i, n);
             // The row itself is in the sum with 1/2.
-            const double rank = 0.5 + (bounded ? rank_sum<true>(i, n) : rank_sum<false>(i, n));
-            const double log_rank = std::log1p(rank);
+            const double rank = 0.5 + above, log_rank = std::log1p(rank);
             gained += gain * ln_of_2 / log_rank;
-            if (!wants) continue;
-            const T pull = static_cast<T>(gain * ln_of_2 / ((1.0 + rank) * log_rank * log_rank));
-            bounded ? spread<true>(i, n, pull) : spread<false>(i, n, pull);
+            if (wants) spread(i, n, gain * ln_of_2 / ((1.0 + rank) * log_rank * log_rank), slope);
         }
         if (wants) {
             const T factor = static_cast<T>(scale_ / temperature_);
@@ -71,61 +69,61 @@ class approx_list {
         }
     }
 
-    // Visits the rows j of a list with how much j stands above i, sigmoid((s_j - s_i) / t), and below.
-    template <bool Bounded, class Visit>
-    RECKON_INLINE void against(std::size_t i, std::size_t first, std::size_t end, Visit&& visit) const noexcept {
+    // Sums over the rows j of how much j stands above i, p = sigmoid((s_j - s_i) / t), and of the slope p (1 - p), which
+    // slopes_ keeps.
+    struct row_sums {
+        double above = 0.0, slope = 0.0;
+    };
+    template <bool Bounded>
+    row_sums against(std::size_t i, std::size_t n) noexcept {
         const pack zero(T(0)), one(T(1)), score(scores_[i]), power(Bounded ? powers_[i] : T(0)),
             factor(exponent_factor());
         const T *const scores = scores_.data(), *const powers = powers_.data();
-        for_each_pack<pack::lanes>(first, end, [&](std::size_t j, auto whole) {
-            if constexpr (Bounded) {
-                const pack other = pack::load(powers + j);
-                const pack inverse = one / (other + power);
-                visit(j, whole, other * inverse, power * inverse);
-            } else {
-                const pack gap = pack::load(scores + j) - score;
-                const pack t = exp2_any(zero - absolute(gap) * factor);
-                const pack inverse = one / (one + t), rest = t * inverse;
-                const auto below = gap < zero;
-                visit(j, whole, select(below, rest, inverse), select(below, inverse, rest));
-            }
-        });
-    }
-    template <bool Bounded>
-    double rank_sum(std::size_t i, std::size_t n) const noexcept {
-        double sum = 0.0;
+        T* const slopes = slopes_.data();
+        row_sums sums;
         for (std::size_t first = 0; first < n; first += block_rows) {
             const std::size_t end = (std::min)(n, first + block_rows);
-            pack part(T(0));
-            against<Bounded>(i, first, end, [&](std::size_t j, auto whole, pack above, pack) {
-                if constexpr (!decltype(whole)::value) above = select(in_list(j, n), above, pack(T(0)));
-                part += above;
+            pack all_above = zero, all_slopes = zero;
+            for_each_pack<pack::lanes>(first, end, [&](std::size_t j, auto whole) {
+                pack above, below;
+                if constexpr (Bounded) {
+                    const pack other = pack::load(powers + j), inverse = one / (other + power);
+                    above = other * inverse;
+                    below = power * inverse;
+                } else {
+                    const pack gap = pack::load(scores + j) - score, t = exp2_any(zero - absolute(gap) * factor);
+                    const pack inverse = one / (one + t), rest = t * inverse;
+                    const auto under = gap < zero;
+                    above = select(under, rest, inverse);
+                    below = select(under, inverse, rest);
+                }
+                if constexpr (!decltype(whole)::value) above = select(in_list(j, n), above, zero);
+                const pack slope = above * below;
+                slope.store(slopes + j);
+                all_above += above;
+                all_slopes += slope;
             });
-            sum += static_cast<double>(reduce_add(part));
+            sums.above += static_cast<double>(reduce_add(all_above));
+            sums.slope += static_cast<double>(reduce_add(all_slopes));
         }
-        return sum;
+        return sums;
     }
-    // A rank rises with the scores above and below, by the slope of the sigmoid, and falls with its own.
-    template <bool Bounded>
-    void spread(std::size_t i, std::size_t n, T pull) noexcept {
-        const pack weight(pull);
-        T* const gradient = gradient_.data();
-        pack own(T(0));
-        against<Bounded>(i, 0, n, [&](std::size_t j, auto whole, pack above, pack below) {
-            pack slope = weight * (above * below);
-            if constexpr (!decltype(whole)::value) slope = select(in_list(j, n), slope, pack(T(0)));
-            own += slope;
-            (pack::load(gradient + j) + slope).store(gradient + j);
-        });
-        gradient[i] -= reduce_add(own);
+    // A rank rises with the scores of the others, by the slope of the sigmoid, and falls with its own.
+    void spread(std::size_t i, std::size_t n, double pull, double slope) noexcept {
+        const pack weight(static_cast<T>(pull));
+        T *const gradient = gradient_.data(), *const slopes = slopes_.data();
+        for (std::size_t j = 0; j < n; j += pack::lanes) {
+            mul_add(weight, pack::load(slopes + j), pack::load(gradient + j)).store(gradient + j);
+        }
+        gradient[i] -= static_cast<T>(pull * slope);
     }
     static RECKON_INLINE auto in_list(std::size_t j, std::size_t n) noexcept {
-        return lane_numbers<T, Isa>() < pack(static_cast<T>(n - j));
+        return lane_numbers<T, Isa>() < pack(rows_as<T>(n - j));
     }
 
     double temperature_, scale_;
     dcg_sums<Y, Isa> dcg_;
-    std::vector<T> scores_, powers_, gradient_;
+    lane_column<T> scores_, powers_, slopes_, gradient_;
 };
 
 }  // namespace reckon::detail

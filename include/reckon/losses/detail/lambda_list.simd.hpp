@@ -63,7 +63,8 @@ class lambda_list {
     list_loss operator()(const list_span<T, Y>& list) {
         const std::size_t n = list.rows, depth = settings_.k == 0 ? n : (std::min)(settings_.k, n);
         const double ideal = dcg_.ideal(list.labels, n, depth);
-        if (ideal == 0.0 || !(ideal <= (std::numeric_limits<double>::max)())) return {};
+        const double worth = 1.0 / ideal;
+        if (!(ideal <= most) || !(worth <= most)) return {};
         if (!all_finite<T, Isa>(list.scores, n) || !labels_are_numbers(list.labels, n)) return spoil(list);
 
         const std::vector<std::uint32_t>& order = order_(list.scores, n);
@@ -75,7 +76,7 @@ class lambda_list {
         const bool bounded = range <= 60.0;
         for (std::size_t p = 0; p < n; ++p) {
             // As shares of the best DCG, which has the highest gain on the first rank.
-            const T gain = static_cast<T>(dcg_.gain_of(list.labels[order[p]]) / ideal);
+            const T gain = static_cast<T>(dcg_.gain_of(list.labels[order[p]]) * worth);
             all_.put(p, list.scores[order[p]], gain, discounts_[p]);
             if (gain > T(0)) {
                 gainful_.put(places_.size(), list.scores[order[p]], gain, discounts_[p]);
@@ -110,19 +111,21 @@ class lambda_list {
   private:
     using pack = simd::pack<T, Isa>;
 
+    static constexpr double most = (std::numeric_limits<double>::max)();
+
     struct totals {
         double value = 0.0, slopes = 0.0;  // weights times surrogate, and times its slope
     };
     // Rows in order, with room for a register behind the last one.
     struct ranked_rows {
-        std::vector<T> score, power, inverse, gain, discount, gradient, hessian;
+        lane_column<T> score, power, inverse, gain, discount, gradient, hessian;
 
         void clear(std::size_t n) {
-            for (auto* column : {&score, &power, &inverse, &gain, &discount}) {
-                if (column->size() < n + pack::lanes) column->resize(n + pack::lanes);
+            for (auto* column : {&score, &power, &inverse, &gain, &discount, &gradient, &hessian}) {
+                column->reserve(n + pack::lanes);
             }
-            gradient.assign(n + pack::lanes, T(0));
-            hessian.assign(n + pack::lanes, T(0));
+            std::fill(gradient.data(), gradient.data() + n + pack::lanes, T(0));
+            std::fill(hessian.data(), hessian.data() + n + pack::lanes, T(0));
         }
         void put(std::size_t p, T s, T g, T d) noexcept {
             score[p] = s;
@@ -173,6 +176,8 @@ class lambda_list {
                        *const gains = others.gain.data(), *const discounts = others.discount.data();
         T *const gradient = others.gradient.data(), *const hessian = others.hessian.data();
         pack slope = zero, curve = zero, value = zero, slopes = zero;
+        // Rows before the first one fill the first pack, so that packs do not straddle cache lines.
+        const std::size_t start = first / pack::lanes * pack::lanes;
         const auto body = [&](std::size_t j, auto whole) {
             const pack gap = score - pack::load(scores + j);
             // e^(-sigma gap), which is at most 1: a pair in the right order costs log(1 + power), in the wrong one sigma gap
@@ -187,7 +192,12 @@ class lambda_list {
             pack stake = (gain - pack::load(gains + j)) * (discount - pack::load(discounts + j));
             if constexpr (Divide) stake = stake / (gap + floor);
             if constexpr (!decltype(whole)::value) {
-                stake = select(lane_numbers<T, Isa>() < pack(static_cast<T>(end - j)), stake, zero);
+                // Lanes of the rows first .. end - 1.
+                const pack place = lane_numbers<T, Isa>();
+                const auto below = (pack(rows_as<T>(first - start)) <= place + pack(rows_as<T>(j - start))) &
+                                   (place < pack(rows_as<T>((std::min)(end - j, pack::lanes))));
+                stake = select(below, stake, zero);
+                power = select(below, power, zero);
             }
             const pack share = one / (one + power), other_share = power * share, size = absolute(stake);
             const auto right = zero < stake;
@@ -203,7 +213,12 @@ class lambda_list {
             (pack::load(gradient + j) + moved).store(gradient + j);
             (pack::load(hessian + j) + bent).store(hessian + j);
         };
-        for_each_pack<pack::lanes>(first, end, body);
+        std::size_t j = start;
+        if (start < first) {
+            body(j, std::false_type{});
+            j += pack::lanes;
+        }
+        if (j < end) for_each_pack<pack::lanes>(j, end, body);
         all_.gradient[i] += reduce_add(slope);
         all_.hessian[i] += reduce_add(curve);
         sums.value += static_cast<double>(reduce_add(value));

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+#include <vector>
 
 #include "reckon/core/config.hpp"
 #include "reckon/core/expects.hpp"
@@ -17,6 +18,30 @@
 #include "reckon/metrics/list_mean.hpp"
 
 namespace reckon::detail {
+
+// Scratch that begins on a cache line, so that packs at multiples of their size do not straddle two.
+template <class T>
+class lane_column {
+  public:
+    lane_column() = default;
+    // A copy is scratch of its own.
+    lane_column(const lane_column&) noexcept {}
+    lane_column& operator=(const lane_column&) = delete;
+
+    void reserve(std::size_t n) {
+        if (storage_.size() >= n + line) return;
+        storage_.resize(n + line);
+        const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
+        data_ = storage_.data() + (64 - address % 64) % 64 / sizeof(T);
+    }
+    T* data() const noexcept { return data_; }
+    T& operator[](std::size_t i) const noexcept { return data_[i]; }
+
+  private:
+    static constexpr std::size_t line = 64 / sizeof(T);
+    std::vector<T> storage_;
+    T* data_ = nullptr;
+};
 
 /// Lists, cut by whole lists. Columns are those of all lists; outputs are empty where they are not wanted.
 template <class T, class Y, class Offset>
@@ -146,6 +171,12 @@ RECKON_INLINE void for_each_pack(std::size_t first, std::size_t end, Body&& body
     std::size_t i = first;
     for (; i + Lanes <= end; i += Lanes) body(i, std::true_type{});
     if (i < end) body(i, std::false_type{});
+}
+
+// A small number of rows as T; the way through int costs no branch.
+template <class T>
+RECKON_INLINE T rows_as(std::size_t n) noexcept {
+    return static_cast<T>(static_cast<int>(n));
 }
 
 // 0, 1, 2, ... in lanes.

@@ -12,6 +12,7 @@
 #include "reckon/core/simd.hpp"
 #include "reckon/losses/detail/list_losses.hpp"
 #include "reckon/losses/detail/list_powers.simd.hpp"
+#include "reckon/metrics/detail/ranked_list.hpp"
 
 namespace reckon::detail {
 
@@ -23,16 +24,16 @@ class softmax_list {
 
     list_loss operator()(const list_span<T, Y>& list) {
         const std::size_t n = list.rows;
-        if (powers_.size() < n + pack::lanes) {
-            powers_.resize(n + pack::lanes);
-            labels_.resize(n + pack::lanes);
-        }
+        powers_.reserve(n + pack::lanes);
+        if (labels_.size() < n + pack::lanes) labels_.resize(n + pack::lanes);
         const column scores{list.scores, list.readable};
         const column labels = labels_of(list);
         double mass = 0.0;
         if (softmax_labels_) {
             // In place, so that what follows sees labels that add up to `mass`.
-            mass = powers_of(labels, n, static_cast<T>(log2_of_e), labels_.data(), no_second_sum).first;
+            mass = powers_of<false>(labels, n, range_of(labels, n), static_cast<T>(log2_of_e), labels_.data(),
+                                    [](std::size_t, pack, auto) { return pack(T(0)); })
+                       .first;
         } else {
             mass = total(labels, n);
             // A sum without a reciprocal, or none at all. NaN goes on.
@@ -42,13 +43,23 @@ class softmax_list {
             }
         }
         const pack share(static_cast<T>(1.0 / mass)), zero(T(0));
-        const auto [sum, distance] = powers_of(scores, n, static_cast<T>(log2_of_e / temperature_), powers_.data(),
-                                               [&](std::size_t i, pack gap, auto whole) {
-                                                   const pack q =
-                                                       share * maximum(zero, load(labels, i, n, T(0), whole));
-                                                   // The gap may be infinite where nobody wants the row.
-                                                   return select(q == zero, zero, q * gap);
-                                               });
+        const T factor = static_cast<T>(log2_of_e / temperature_);
+        const range span = range_of(scores, n);
+        const auto wanted = [&](std::size_t i, auto whole) {
+            return share * maximum(zero, load(labels, i, n, T(0), whole));
+        };
+        // Scores within so many powers of two need no clamp. The comparison is false for NaN.
+        const bool bounded =
+            (static_cast<double>(span.high) - static_cast<double>(span.low)) * static_cast<double>(factor) <= 120.0;
+        const auto [sum, distance] =
+            bounded
+                ? powers_of<true>(scores, n, span, factor, powers_.data(),
+                                  [&](std::size_t i, pack gap, auto whole) { return wanted(i, whole) * gap; })
+                : powers_of<false>(scores, n, span, factor, powers_.data(), [&](std::size_t i, pack gap, auto whole) {
+                      // The gap may be infinite where nobody wants the row.
+                      const pack q = wanted(i, whole);
+                      return select(q == zero, zero, q * gap);
+                  });
         if (list.gradient != nullptr) add_gradient(list, labels, share, pack(static_cast<T>(1.0 / sum)));
         return {std::log(sum) + distance / temperature_, true};
     }
@@ -62,7 +73,9 @@ class softmax_list {
         const T* data;
         std::size_t readable;
     };
-    static constexpr auto no_second_sum = [](std::size_t, pack, auto) { return pack(T(0)); };
+    struct range {
+        T low, high;
+    };
 
     // Rows i, i + 1, ... of n; lanes behind the last one hold `fill`.
     template <class Whole>
@@ -76,7 +89,7 @@ class softmax_list {
         }
     }
     static RECKON_INLINE auto in_list(std::size_t i, std::size_t n) noexcept {
-        return lane_numbers<T, Isa>() < pack(static_cast<T>(n - i));
+        return lane_numbers<T, Isa>() < pack(rows_as<T>(n - i));
     }
     column labels_of(const list_span<T, Y>& list) noexcept {
         if constexpr (std::is_same_v<T, Y>) {
@@ -84,6 +97,16 @@ class softmax_list {
         }
         for (std::size_t i = 0; i < list.rows; ++i) labels_[i] = static_cast<T>(list.labels[i]);
         return {labels_.data(), labels_.size()};
+    }
+    // NaN is ignored unless it is the first one, and comes out of the powers.
+    static range range_of(const column& from, std::size_t n) noexcept {
+        pack low(from.data[0]), high = low;
+        for_each_pack<pack::lanes>(0, n, [&](std::size_t i, auto whole) {
+            const pack x = load(from, i, n, from.data[0], whole);
+            low = minimum(x, low);
+            high = maximum(x, high);
+        });
+        return {lowest_lane(low), highest_lane(high)};
     }
     // Sum of the positive labels.
     static double total(const column& labels, std::size_t n) noexcept {
@@ -98,23 +121,25 @@ class softmax_list {
         }
         return sum;
     }
-    // to[i] = 2^((x_i - max x) factor), their sum, and the sum of second(i, max x - x_i, whole).
-    template <class Second>
-    static std::pair<double, double> powers_of(const column& from, std::size_t n, T factor, T* to, Second&& second) {
-        constexpr T lowest = -std::numeric_limits<T>::infinity();
-        pack top(lowest);
-        for_each_pack<pack::lanes>(
-            0, n, [&](std::size_t i, auto whole) { top = maximum(load(from, i, n, lowest, whole), top); });
-        const T highest = reduce_max(top);
-        const pack high(highest), times(factor), zero(T(0));
+    // to[i] = 2^((x_i - high) factor), their sum, and the sum of second(i, high - x_i, whole).
+    template <bool Bounded, class Second>
+    static std::pair<double, double> powers_of(const column& from, std::size_t n, const range& span, T factor, T* to,
+                                               Second&& second) {
+        const pack high(span.high), times(factor), zero(T(0));
         double sum = 0.0, other = 0.0;
         for (std::size_t first = 0; first < n; first += block_rows) {
             const std::size_t end = (std::min)(n, first + block_rows);
             pack part = zero, second_part = zero;
             for_each_pack<pack::lanes>(first, end, [&](std::size_t i, auto whole) {
-                const pack gap = high - load(from, i, n, highest, whole);
+                const pack gap = high - load(from, i, n, span.high, whole);
                 second_part += second(i, gap, whole);
-                pack power = exp2_any(zero - gap * times);
+                const pack exponent = zero - gap * times;
+                pack power;
+                if constexpr (Bounded) {
+                    power = exp2_moderate(exponent);
+                } else {
+                    power = exp2_any(exponent);
+                }
                 if constexpr (!decltype(whole)::value) power = select(in_list(i, n), power, zero);
                 power.store(to + i);
                 part += power;
@@ -124,7 +149,7 @@ class softmax_list {
         }
         return {sum, other};
     }
-    void add_gradient(const list_span<T, Y>& list, const column& labels, pack share, pack probability) const noexcept {
+    void add_gradient(const list_span<T, Y>& list, const column& labels, pack share, pack probability) noexcept {
         const std::size_t n = list.rows;
         const pack factor(static_cast<T>(scale_ / temperature_));
         const column had{list.gradient, list.writable};
@@ -145,7 +170,8 @@ class softmax_list {
 
     double temperature_, scale_;
     bool softmax_labels_;
-    std::vector<T> powers_, labels_;
+    lane_column<T> powers_;
+    std::vector<T> labels_;
 };
 
 }  // namespace reckon::detail
