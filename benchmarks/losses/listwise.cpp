@@ -2,7 +2,7 @@
 //
 // State: one sum; scratch of some columns of one list. An item is
 //   softmax     a row: 8 bytes read, 8 for the gradient; one power (12 flops) and 12 flops around it.
-//   lambda      an unordered pair of rows that differ in their label: a division, a polynomial of 9 terms and 20 flops more,
+//   lambda      an unordered pair of rows that differ in their label: a division, a polynomial of 9 terms, 20 flops more,
 //               and 16 bytes of derivatives in the first-level cache. Labels are grades, half of the rows have one.
 //   approx      an ordered pair of a row with a grade and any row: two divisions and 12 flops.
 //   contrasts   a row: 8 bytes read for the state; with the gradient 24 bytes read and 4 written in all, 24 flops.

@@ -1,4 +1,4 @@
-// The two contrasts of a batch: worked examples, PyTorch, all pairs, gradients, merge law, threads, shards, extremes, bytes.
+// The two contrasts of a batch: worked examples, PyTorch, all pairs, gradients, merge law, shards, extremes, bytes.
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Losses of ranked lists: worked examples, PyTorch, xgboost, plain loops in double, gradients, threads, shards, extremes, bad input.
+// Losses of ranked lists: worked examples, PyTorch, xgboost, plain loops in double, gradients, shards, extremes.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -237,7 +237,8 @@ std::vector<Y> grades(std::size_t n, std::uint64_t seed) {
 }
 
 TEST_CASE("listwise_softmax: worked example") {
-    // Two rows at log-odds ln 3: softmax 3/4 and 1/4, targets 1/4 and 3/4. Then a list without a positive label, and none.
+    // Two rows at log-odds ln 3: softmax 3/4 and 1/4, targets 1/4 and 3/4. Then a list without a positive label, and
+    // none.
     const doubles scores{std::log(3.0), 0.0, 5.0, -5.0}, labels{1.0, 3.0, 0.0, -2.0};
     doubles gradient(4, 1.0);
     const list_mean m = listwise_softmax(serial, scores, labels, offsets_type{0, 2, 4, 4}, {}, gradient, 2.0);

@@ -31,11 +31,12 @@ struct approx_ndcg_options {
 ///           offsets[s] .. offsets[s + 1] - 1, fewer than 2^32. gradient [N] of the type of the scores, or none.
 /// Writes    adds scale * d loss / d scores into `gradient` when it is given; it may not overlap the inputs.
 /// Returns   list_mean: sum and number of the lists with a gain; merges over shards that hold whole lists. A list
-///           without a positive label, or whose gains add up beyond double, adds nothing and is counted in lists.rejected.
-/// Throws    std::invalid_argument on shapes, offsets and a temperature out of range. A score that is not finite or a NaN
-///           label makes its list NaN, value and derivatives; a negative label has no gain.
-/// Cost      each row with a gain against its list, once for the value and once for the gradient; a division a pair. The
-///           exponentials are one a row where the scores of a list span at most 80 t. Scratch: three columns of the
+///           without a positive label, or whose gains add up beyond double, adds nothing and is counted in
+///           lists.rejected.
+/// Throws    std::invalid_argument on shapes, offsets and a temperature out of range. A score that is not finite or a
+///           NaN label makes its list NaN, value and derivatives; a negative label has no gain.
+/// Cost      each row with a gain against its list, once for the value and once for the gradient; a division a pair.
+///           The exponentials are one a row where the scores of a list span at most 80 t. Scratch: three columns of the
 ///           longest list a part.
 /// Numerics  ranks and slopes add up in lanes of the type, ranks beyond 256 packs and the value in double. Equal scores
 ///           share the middle of their ranks. Finite scores of any size give no NaN.

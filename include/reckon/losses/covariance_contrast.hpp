@@ -231,7 +231,8 @@ inline double covariance_loss(const co_moments& whole, const covariance_contrast
 /// Shapes    as covariance_contrast().
 /// Writes    adds scale * d loss / d outputs into `gradient` and, when it is given, scale * d loss / d scores into
 ///           `score_gradient`.
-/// Throws    std::invalid_argument when lengths differ or an option is out of range. NaN for rows that co_moments skips.
+/// Throws    std::invalid_argument when lengths differ or an option is out of range. NaN for rows that co_moments
+///           skips.
 /// Cost      one pass in lanes for each gradient.
 template <exec::policy Policy, vector_like Z, vector_like R, class G, class S = none, class Isa = isa::native>
 void covariance_gradient(const Policy& where, const co_moments& whole, const Z& scores, const R& outputs, G&& gradient,
@@ -272,8 +273,8 @@ void covariance_gradient(const Policy& where, const co_moments& whole, const Z& 
 ///
 /// Shapes    scores z, outputs r [B]: float or double, both the same. gradient (of the outputs), score_gradient [B] of
 ///           that type, or none.
-/// Writes    adds scale * d loss / d outputs into `gradient` and scale * d loss / d scores into `score_gradient` when they
-///           are given; they may not overlap the inputs.
+/// Writes    adds scale * d loss / d outputs into `gradient` and scale * d loss / d scores into `score_gradient` when
+///           they are given; they may not overlap the inputs.
 /// Returns   mean_value{loss, 1}, log 2 for one row; an empty one for none. Shards merge their co_moments, not this.
 /// Throws    std::invalid_argument when lengths differ or an option is out of range. Rows that co_moments skips count
 ///           nothing; their derivatives are NaN.

@@ -29,21 +29,22 @@ struct listwise_softmax_options {
 
 /// Softmax cross-entropy of each list: how many nats the scores spend on saying which row is wanted.
 ///
-///   loss = sum over lists of [ logsumexp_i(s_i / t) - sum_i q_i s_i / t ],   d loss / d s_i = (softmax_i(s / t) - q_i) / t
-///   q = labels as shares of their sum, or the softmax of the labels
+///   loss = sum over lists of [ logsumexp_i(s_i / t) - sum_i q_i s_i / t ]
+///   d loss / d s_i = (softmax_i(s / t) - q_i) / t,   q = labels as shares of their sum, or the softmax of the labels
 ///
 /// Shapes    scores [N] float or double; labels [N] of numbers; offsets [S + 1], unsigned: list s has the rows
 ///           offsets[s] .. offsets[s + 1] - 1, fewer than 2^32. gradient [N] of the type of the scores, or none.
 /// Writes    adds scale * d loss / d scores into `gradient` when it is given; it may not overlap the inputs.
-/// Returns   list_mean: sum and number of the lists that have a target; merges over shards that hold whole lists. A list
-///           without rows, without a positive label, or whose labels add up beyond the range of the type has no target:
-///           it adds nothing and is counted in lists.rejected. Under `softmax` every list with rows has one.
-/// Throws    std::invalid_argument on shapes, offsets and a temperature out of range. A NaN or +inf score or a NaN label
-///           makes its list NaN, value and derivatives; a score of -inf masks its row.
-/// Cost      a maximum, a power with two sums, and a sweep for the gradient, in lanes; a list stays in the cache. Scratch:
-///           two columns of the longest list a part.
+/// Returns   list_mean: sum and number of the lists that have a target; merges over shards that hold whole lists. A
+///           list without rows, without a positive label, or whose labels add up beyond the range of the type has no
+///           target: it adds nothing and is counted in lists.rejected. Under `softmax` every list with rows has one.
+/// Throws    std::invalid_argument on shapes, offsets and a temperature out of range. A NaN or +inf score or a NaN
+///           label makes its list NaN, value and derivatives; a score of -inf masks its row.
+/// Cost      a maximum, a power with two sums, and a sweep for the gradient, in lanes; a list stays in the cache.
+///           Scratch: two columns of the longest list a part.
 /// Numerics  lanes of the type add up 64 packs, double above. Powers are relative to the highest score of the list, and
-///           the value is a sum of terms that are not negative: no cancellation, and finite scores of any size give no NaN.
+///           the value is a sum of terms that are not negative: no cancellation, and finite scores of any size give no
+///           NaN.
 /// Source    Cao, Qin, Liu, Tsai and Li 2007 (top-one probabilities).
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class G = none,
           class Isa = isa::native>

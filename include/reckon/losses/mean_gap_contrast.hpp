@@ -31,7 +31,8 @@ struct mean_gap_options {
     bool on_probabilities = false;
 };
 
-/// Mean score of the rows with a label > 0 less that of the others: four sums, which make the contrast of all shards exact.
+/// Mean score of the rows with a label > 0 less that of the others: four sums, which make the contrast of all shards
+/// exact.
 ///
 /// Rows whose score is not finite (double: or beyond 1e140 in size) or whose label is NaN are counted and skipped.
 /// Numerics  blocks of 512 rows add up in lanes of their type around one of their scores, so that a common offset costs
@@ -202,8 +203,8 @@ void mean_gap_gradient(const Policy& where, const mean_gap& whole, const P& scor
 
 /// Contrast of the two classes of a batch in O(N): the logistic loss of the mean over all pairs.
 ///
-///   loss = log(1 + e^-gap),   gap = mean of z_i with y_i > 0 - mean of z_j with y_j <= 0 = mean over all pairs of z_i - z_j
-///   d loss / d z_i = -sigmoid(-gap) / P or sigmoid(-gap) / N
+///   loss = log(1 + e^-gap),   gap = mean of z_i with y_i > 0 - mean of z_j with y_j <= 0
+///   d loss / d z_i = -sigmoid(-gap) / P for y_i > 0, sigmoid(-gap) / N else
 ///
 /// One number a batch, unlike the mean over pairs of the logistic loss: easy pairs make up for hard ones.
 ///

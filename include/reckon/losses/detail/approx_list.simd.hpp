@@ -69,8 +69,8 @@ class approx_list {
         }
     }
 
-    // Sums over the rows j of how much j stands above i, p = sigmoid((s_j - s_i) / t), and of the slope p (1 - p), which
-    // slopes_ keeps.
+    // Sums over the rows j of how much j stands above i, p = sigmoid((s_j - s_i) / t), and of the slope p (1 - p),
+    // which slopes_ keeps.
     struct row_sums {
         double above = 0.0, slope = 0.0;
     };

@@ -75,7 +75,7 @@ bool add_block(const T* scores, const T* labels, std::size_t n, class_sums& to) 
     return true;
 }
 
-// Means and co-moments of one block whose rows are all usable; false when some are not, or a sum has left the range of T.
+// Means and co-moments of one block of usable rows; false when some are not, or a sum has left the range of T.
 struct block_moments {
     double mean_z = 0.0, mean_r = 0.0, zr = 0.0, zz = 0.0, rr = 0.0;
 };
@@ -144,7 +144,8 @@ void add_affine(const T* z, const T* r, T* out, std::size_t n, double a, double 
     }
 }
 
-// out[i] += up for a label > 0, down for one <= 0, times p (1 - p) on probabilities; NaN for a score that is not usable.
+// out[i] += up for a label > 0, down for one <= 0, times p (1 - p) on probabilities; NaN for a score that is not
+// usable.
 template <bool OnProbabilities, class T, class Isa>
 void add_class_slopes(const T* scores, const T* labels, T* out, std::size_t n, double up, double down) noexcept {
     using lanes = contrast_lanes<T, Isa>;

@@ -180,8 +180,8 @@ class lambda_list {
         const std::size_t start = first / pack::lanes * pack::lanes;
         const auto body = [&](std::size_t j, auto whole) {
             const pack gap = score - pack::load(scores + j);
-            // e^(-sigma gap), which is at most 1: a pair in the right order costs log(1 + power), in the wrong one sigma gap
-            // more.
+            // e^(-sigma gap), which is at most 1: a pair in the right order costs log(1 + power), in the wrong one
+            // sigma gap more.
             pack power;
             if constexpr (Bounded) {
                 power = pack::load(powers + j) * inverse;

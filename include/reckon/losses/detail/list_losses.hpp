@@ -64,8 +64,8 @@ struct list_rows {
     }
 };
 
-/// One list: `readable` scores and labels are in memory from its first row on, `writable` derivatives belong to the same
-/// part. Outputs are null where they are not wanted.
+/// One list: `readable` scores and labels are in memory from its first row on, `writable` derivatives belong to the
+/// same part. Outputs are null where they are not wanted.
 template <class T, class Y>
 struct list_span {
     const T* scores;
@@ -165,7 +165,8 @@ list_mean sum_over_lists(const Policy& where, const Batch& lists, const Loss& lo
     return exec::fold_parts(where, list_loss_fold<Isa, Loss>{&loss, {}}, lists, lists_a_part).total;
 }
 
-// Calls body(i, whole) for each pack of the rows first .. end - 1; `whole` is false for the last one where it has fewer.
+// Calls body(i, whole) for each pack of the rows first .. end - 1; `whole` is false for the last one where it has
+// fewer.
 template <std::size_t Lanes, class Body>
 RECKON_INLINE void for_each_pack(std::size_t first, std::size_t end, Body&& body) {
     std::size_t i = first;

@@ -94,8 +94,8 @@ class dcg_sums {
         for (std::size_t r = 0; r < n; r += wide::lanes) sum = mul_add(gains(r), wide::load(discounts_ + r), sum);
         return reduce_add(sum);
     }
-    // Ideal DCG of labels that are small integers, which most are: each level is counted in lanes. False when the labels
-    // are something else.
+    // Ideal DCG of labels that are small integers, which most are: each level is counted in lanes. False when the
+    // labels are something else.
     bool count_levels(const Y* labels, std::size_t n, std::size_t depth, double& ideal) {
         constexpr std::size_t most = 8;
         const std::size_t padded = (n + pack::lanes - 1) / pack::lanes * pack::lanes;
