@@ -82,6 +82,8 @@ double plain_loop(batch& b) {
 // Sums of some rows and, where it was written, their gradient, against the definition.
 double error_of(batch& b, bool slopes) {
     double worst = 0.0;
+    std::vector<int> alike(b.n);
+    for (const std::uint32_t label : b.labels) ++alike[label];
     for (std::size_t i = 0; i < b.n; i += b.n / 5 + 1) {
         std::vector<double> logits(b.n), want(b.depth);
         double sum = 0.0, within = 0.0, positives = 0.0;
@@ -97,7 +99,9 @@ double error_of(batch& b, bool slopes) {
         if (!slopes || b.form != supcon_form::out) continue;
         for (std::size_t j = 0; j < b.n; ++j) {
             if (i == j) continue;
-            double w = std::exp(logits[j]) / sum + std::exp(logits[j] - static_cast<double>(b.lse[j]));
+            double w = 0.0;  // rows without a positive add no term
+            if (positives > 0.0) w += std::exp(logits[j]) / sum;
+            if (alike[b.labels[j]] > 1) w += std::exp(logits[j] - static_cast<double>(b.lse[j]));
             if (b.labels[i] == b.labels[j]) w -= 2.0 / positives;
             for (std::size_t c = 0; c < b.depth; ++c) {
                 want[c] += w / temperature * static_cast<double>(b.rows[j * b.depth + c]);

@@ -114,7 +114,7 @@ double pull_within_classes(const Policy& where, matrix_view<const T> rows, const
         }
         if (!slopes) return;
         products[g] = sums.gradient(
-            inside, -grads.scale, grads.rows, [](std::size_t) { return true; },
+            inside, -grads.scale, grads.rows, grads.temperature != nullptr, [](std::size_t) { return true; },
             [&](std::size_t k) { return classes.row(from + k); });
     };
     // Threads share out the classes, and the work inside of one that is worth it.
@@ -198,8 +198,8 @@ mean_value supervised_contrastive(
         }
         if (slopes) {
             products = sums.gradient(
-                where, grads.scale, grads.rows, [&](std::size_t i) { return counts[i] != 0; },
-                [](std::size_t i) { return i; });
+                where, grads.scale, grads.rows, grads.temperature != nullptr,
+                [&](std::size_t i) { return counts[i] != 0; }, [](std::size_t i) { return i; });
         }
     }
     products += options.form == supcon_form::out

@@ -12,6 +12,7 @@
 
 #include "reckon/core/config.hpp"
 #include "reckon/core/isa.hpp"
+#include "reckon/core/prefetch.hpp"
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
@@ -47,6 +48,18 @@ constexpr T vanishing_exponent() noexcept {
     return sizeof(T) == 4 ? T(-127) : T(-1100);
 }
 
+// Rows times a factor. Both sides of a product get the root of what turns it into an exponent, so that the exponent of a
+// pair is the same number in either order.
+template <class T>
+scratch_array<T> scaled_rows(matrix_view<const T> rows, T factor) {
+    scratch_array<T> out(rows.rows() * rows.cols());
+    for (std::size_t i = 0; i < rows.rows(); ++i) {
+        const T* const z = rows.data() + i * rows.stride();
+        for (std::size_t d = 0; d < rows.cols(); ++d) out[i * rows.cols() + d] = factor * z[d];
+    }
+    return out;
+}
+
 // Place of a block of rows in the matrix: its diagonal begins in panel `origin` and ends before panel `past`.
 template <class T, class Isa>
 struct gram_block {
@@ -57,17 +70,23 @@ struct gram_block {
     static constexpr std::size_t panels_a_block = rows_of::most_rows / block::cols;
     // Panels between two additions in double; also the unit of work of a thread.
     static constexpr std::size_t panels_a_span = 256 / block::cols;
+    static constexpr std::size_t line = 64 / sizeof(T);
 
     rows_of q;
     const packed_keys<T, Isa>& k;
     std::size_t first, origin, past;
 
-    gram_block(matrix_view<const T> rows, const packed_keys<T, Isa>& keys, std::size_t b, double temperature)
-        : q(rows, b * rows_of::most_rows, temperature),
-          k(keys),
-          first(b * rows_of::most_rows),
-          origin(b * panels_a_block),
-          past((std::min)(origin + panels_a_block, keys.panels)) {}
+    // The keys are scaled already.
+    gram_block(matrix_view<const T> rows, T factor, const packed_keys<T, Isa>& keys, std::size_t b)
+        : gram_block(
+              rows.slice(b * rows_of::most_rows, (std::min)(rows_of::most_rows, rows.rows() - b * rows_of::most_rows)),
+              keys, factor, b) {}
+    // Elements from one panel of weights to the next. One tile more than needed: equal tiles of consecutive panels
+    // would otherwise fall into few sets of the cache.
+    static constexpr std::size_t kept_stride(std::size_t padded_rows) noexcept {
+        return (padded_rows + block::rows) * block::cols;
+    }
+    std::size_t kept_stride() const noexcept { return kept_stride(q.padded()); }
     std::size_t first_span() const noexcept { return origin / panels_a_span; }
     std::size_t spans() const noexcept { return tile::panel_count(k.panels, panels_a_span) - first_span(); }
     // Panels of the span s, counted from the diagonal on.
@@ -77,6 +96,16 @@ struct gram_block {
     std::size_t span_end(std::size_t s) const noexcept {
         return (std::min)((first_span() + s + 1) * panels_a_span, k.panels);
     }
+
+  private:
+    gram_block(matrix_view<const T> own, const packed_keys<T, Isa>& keys, T factor, std::size_t b)
+        : q(matrix_view<const T>(scaled_rows(own, factor).data(), own.rows(), own.cols()), 0, no_temperature),
+          k(keys),
+          first(b * rows_of::most_rows),
+          origin(b * panels_a_block),
+          past((std::min)(origin + panels_a_block, keys.panels)) {}
+    // query_block multiplies by log2(e) over this.
+    static constexpr double no_temperature = 1.4426950408889634074;
 };
 
 // Exponents of two of a block against the panels [begin, end): put(tile, i, p) gets each tile in registers. The diagonal
@@ -90,10 +119,16 @@ RECKON_INLINE void sweep_gram(const gram_block<T, Isa>& g, std::size_t begin, st
     for (std::size_t c = 0; c < block::cols; ++c) {
         edge[c] = (k.panels - 1) * block::cols + c < k.count ? T(0) : nothing;
     }
+    // The tiles of a panel fetch the next one, a piece each.
+    const std::size_t piece = tile::panel_count(k.depth * block::cols, g.q.tiles);
     for (std::size_t p = begin; p < end; ++p) {
         const T* const right = k.by_key.data() + p * k.depth * block::cols;
         const bool last = p + 1 == k.panels;
         for (std::size_t i = 0; i < g.q.tiles; ++i) {
+            if (!last) {
+                const T* const next = right + k.depth * block::cols + i * piece;
+                for (std::size_t e = 0; e < piece; e += gram_block<T, Isa>::line) prefetch_read(next + e);
+            }
             block t;
             t.clear();
             t.multiply(k.depth, g.q.left.data() + i * k.depth * block::rows, 1, block::rows, right);
@@ -214,7 +249,7 @@ void wide_panels(const gram_block<T, Isa>& g, std::size_t begin, std::size_t end
     }
 }
 
-// Weights of the pairs of a block with the panels [begin, end), into kept[panel - begin][padded rows][cols]:
+// Weights of the pairs of a block with the panels [begin, end), into kept[panel - begin][padded rows and a tile][cols]:
 // 2^exponent (row[r] + column[j]) when bounded, 2^(exponent - row[r]) + 2^(exponent - column[j]) otherwise.
 template <bool Bounded, bool Diagonal, class T, class Isa>
 void gram_weights(const gram_block<T, Isa>& g, std::size_t begin, std::size_t end, const T* row, const T* column,
@@ -223,7 +258,7 @@ void gram_weights(const gram_block<T, Isa>& g, std::size_t begin, std::size_t en
     using pack = typename block::pack;
     const T nothing = Bounded ? vanishing_exponent<T>() : -std::numeric_limits<T>::infinity();
     sweep_gram<Diagonal>(g, begin, end, nothing, [&](block& t, std::size_t i, std::size_t p) {
-        T* const out = kept + ((p - begin) * g.q.padded() + i * block::rows) * block::cols;
+        T* const out = kept + (p - begin) * g.kept_stride() + i * block::rows * block::cols;
         const T* const own = row + i * block::rows;
         const pack low = pack::load(column + p * block::cols),
                    high = pack::load(column + p * block::cols + pack::lanes);
@@ -250,22 +285,47 @@ template <class T, class Isa>
 void add_weighted_panels(const gram_block<T, Isa>& g, const T* kept, std::size_t begin, std::size_t end,
                          std::size_t first, std::size_t last, T* raw) {
     using block = tile::block<T, Isa>;
-    const std::size_t stride = g.k.column_panels() * block::cols, size = g.q.padded() * block::cols;
-    for (std::size_t from = begin; from < end; from += gram_block<T, Isa>::panels_a_span) {
-        const std::size_t to = (std::min)(from + gram_block<T, Isa>::panels_a_span, end);
+    using place = gram_block<T, Isa>;
+    constexpr std::size_t area = block::rows * block::cols, square = block::cols * block::cols;
+    const std::size_t stride = g.k.column_panels() * block::cols, size = g.kept_stride();
+    for (std::size_t from = begin; from < end; from += place::panels_a_span) {
+        const std::size_t to = (std::min)(from + place::panels_a_span, end);
+        const std::size_t piece = tile::panel_count((to - from) * square, last - first);
         for (std::size_t d = 0; d < g.k.column_panels(); ++d) {
-            const T* const right = g.k.by_column.data() + d * g.k.padded() * block::cols;
+            const T* const right = g.k.by_column.data() + (d * g.k.padded() + from * block::cols) * block::cols;
             for (std::size_t i = first; i < last; ++i) {
+                if (d + 1 < g.k.column_panels()) {
+                    const T* const next = right + g.k.padded() * block::cols + (i - first) * piece;
+                    for (std::size_t e = 0; e < piece; e += place::line) prefetch_ahead(next + e);
+                }
                 T* const out = raw + i * block::rows * stride + d * block::cols;
+                const T* weights = kept + (from - begin) * size + i * area;
                 block t;
                 t.load(out, stride);
-                for (std::size_t p = from; p < to; ++p) {
-                    t.multiply(block::cols, kept + (p - begin) * size + i * block::rows * block::cols, block::cols, 1,
-                               right + p * block::cols * block::cols);
+                for (std::size_t p = 0; p < to - from; ++p, weights += size) {
+                    for (std::size_t e = 0; e < area; e += place::line) prefetch_read(weights + size + e);
+                    t.multiply(block::cols, weights, block::cols, 1, right + p * square);
                 }
                 t.store(out, stride);
             }
         }
+    }
+}
+
+// to[column][key] += sum over rows of kept(row, key) * left(row, column), for one panel of keys; the next one follows `to`.
+// left: [tiles of columns][padded rows][rows of a tile]; `columns` is a whole number of tiles.
+template <class T, class Isa>
+void add_weighted_rows(const query_block<T, Isa>& q, const T* left, const T* kept, std::size_t columns, T* to) {
+    using block = tile::block<T, Isa>;
+    for (std::size_t d = 0; d < columns; d += block::rows) {
+        T* const out = to + d * block::cols;
+        for (std::size_t e = 0; e < block::rows * block::cols; e += gram_block<T, Isa>::line) {
+            prefetch_write(out + columns * block::cols + e);
+        }
+        block t;
+        t.load(out, block::cols);
+        t.multiply(q.padded(), left + d * q.padded(), 1, block::rows, kept);
+        t.store(out, block::cols);
     }
 }
 
@@ -281,8 +341,9 @@ class gram_log_sums {
     gram_log_sums(matrix_view<const T> rows, double temperature, bool bounded, bool gradients)
         : rows_(rows),
           temperature_(temperature),
+          factor_(static_cast<T>(std::sqrt(1.4426950408889634074 / temperature))),
           bounded_(bounded),
-          packed_(rows, gradients),
+          packed_(matrix_view<const T>(scaled_rows(rows, factor_).data(), rows.rows(), rows.cols()), gradients),
           blocks_(tile::panel_count(rows.rows(), rows_of::most_rows)),
           state_(rows.rows()) {}
 
@@ -293,7 +354,7 @@ class gram_log_sums {
     void sweep(const Policy& where) {
         std::vector<power_sum> parts;
         for (std::size_t b = 0; b < blocks_; ++b) {
-            const place g(rows_, packed_, b, temperature_);
+            const place g(rows_, factor_, packed_, b);
             parts.assign(g.spans() * rows_of::most_rows, {});
             exec::for_each_index(where, g.spans(), [&](std::size_t s) {
                 const std::size_t begin = g.span_begin(s), end = g.span_end(s);
@@ -318,9 +379,10 @@ class gram_log_sums {
     }
 
     // After sweep(): adds factor * d (sum of lse_i over rows with counts(i)) / d rows into out.row(row_at(i)), unless `out` is
-    // empty. Returns the sum over rows of their product with what was added.
+    // empty. Returns the sum over rows of their product with what was added if `wants_products`, else 0.
     template <class Policy, class Counts, class RowAt>
-    double gradient(const Policy& where, double factor, matrix_view<T> out, Counts&& counts, RowAt&& row_at) {
+    double gradient(const Policy& where, double factor, matrix_view<T> out, bool wants_products, Counts&& counts,
+                    RowAt&& row_at) {
         constexpr bool alone = std::is_same_v<Policy, exec::serial_policy>;
         // Weights of a window stay until both products with them are done: in the second-level cache for one thread,
         // enough work between two barriers for several.
@@ -331,22 +393,23 @@ class gram_log_sums {
         const std::size_t columns = tile::panel_count(depth, block::rows) * block::rows;
         const std::size_t tall = (std::min)(rows_of::most_rows, tile::panel_count(n, block::rows) * block::rows);
         const T share = static_cast<T>(factor / temperature_);
+        const T across = static_cast<T>(factor / (temperature_ * static_cast<double>(factor_)));
         scratch_array<T> weight(blocks_ * rows_of::most_rows + block::cols);
-        scratch_array<T> kept((std::min)(window, packed_.panels) * tall * block::cols);
+        scratch_array<T> kept((std::min)(window, packed_.panels) * place::kept_stride(tall));
         scratch_array<T> raw(tall * stride), left(columns * tall), down(packed_.panels * columns * block::cols);
         std::fill(down.data(), down.data() + down.size(), T(0));
         for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = weight_of(i, i < n && counts(i));
         std::vector<double> products(n, 0.0);
 
         for (std::size_t b = 0; b < blocks_; ++b) {
-            const place g(rows_, packed_, b, temperature_);
+            const place g(rows_, factor_, packed_, b);
             std::fill(raw.data(), raw.data() + g.q.padded() * stride, T(0));
             tile::pack_columns<block::rows>(rows_.slice(g.first, g.q.rows), g.q.padded(), left.data(),
                                             [&](std::size_t) { return share; });
             for (std::size_t begin = g.origin; begin < packed_.panels; begin += window) {
                 const std::size_t end = (std::min)(begin + window, packed_.panels);
                 const std::size_t middle = (std::min)((std::max)(begin, g.past), end);
-                const std::size_t size = g.q.padded() * block::cols;
+                const std::size_t size = g.kept_stride();
                 exec::for_each_index(where, tile::panel_count(end - begin, place::panels_a_span), [&](std::size_t s) {
                     const std::size_t from = begin + s * place::panels_a_span;
                     const std::size_t to = (std::min)(from + place::panels_a_span, end);
@@ -355,8 +418,8 @@ class gram_log_sums {
                     weights<true>(g, from, cut, weight.data(), at);
                     weights<false>(g, cut, to, weight.data(), at + (cut - from) * size);
                     for (std::size_t p = cut; p < to; ++p) {
-                        weighted_queries(g.q, left.data(), kept.data() + (p - begin) * size, 0, columns,
-                                         down.data() + p * columns * block::cols);
+                        add_weighted_rows(g.q, left.data(), kept.data() + (p - begin) * size, columns,
+                                          down.data() + p * columns * block::cols);
                     }
                 });
                 exec::for_each_index(where, tile::panel_count(g.q.tiles, group), [&](std::size_t t) {
@@ -366,10 +429,10 @@ class gram_log_sums {
             }
             for (std::size_t r = 0; r < g.q.rows; ++r) {
                 const T *const z = rows_.data() + (g.first + r) * rows_.stride(), *const sums = raw.data() + r * stride;
-                products[g.first + r] = static_cast<double>(share) * dot(z, sums, depth);
+                if (wants_products) products[g.first + r] = static_cast<double>(across) * dot(z, sums, depth);
                 if (out.empty()) continue;
                 T* const to = out.data() + row_at(g.first + r) * out.stride();
-                for (std::size_t d = 0; d < depth; ++d) to[d] += share * sums[d];
+                for (std::size_t d = 0; d < depth; ++d) to[d] += across * sums[d];
             }
         }
         exec::for_each_index(where, packed_.panels, [&](std::size_t p) {
@@ -377,11 +440,9 @@ class gram_log_sums {
                 const std::size_t j = p * block::cols + c;
                 const T *const z = rows_.data() + j * rows_.stride(), *const sums =
                                                                           down.data() + p * columns * block::cols + c;
-                double product = 0.0;
-                for (std::size_t d = 0; d < depth; ++d) {
-                    product += static_cast<double>(z[d]) * static_cast<double>(sums[d * block::cols]);
+                for (std::size_t d = 0; wants_products && d < depth; ++d) {
+                    products[j] += static_cast<double>(z[d]) * static_cast<double>(sums[d * block::cols]);
                 }
-                products[j] += product;
                 if (out.empty()) continue;
                 T* const to = out.data() + row_at(j) * out.stride();
                 for (std::size_t d = 0; d < depth; ++d) to[d] += sums[d * block::cols];
@@ -409,6 +470,7 @@ class gram_log_sums {
 
     matrix_view<const T> rows_;
     double temperature_;
+    T factor_;
     bool bounded_;
     packed_keys<T, Isa> packed_;
     std::size_t blocks_;
