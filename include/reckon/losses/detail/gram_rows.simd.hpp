@@ -51,13 +51,13 @@ constexpr T vanishing_exponent() noexcept {
 // Rows times a factor. Both sides of a product get the root of what turns it into an exponent, so that the exponent of a
 // pair is the same number in either order.
 template <class T>
-scratch_array<T> scaled_rows(matrix_view<const T> rows, T factor) {
-    scratch_array<T> out(rows.rows() * rows.cols());
+matrix_view<const T> scaled_rows(matrix_view<const T> rows, T factor, const scratch_array<T>& to) noexcept {
     for (std::size_t i = 0; i < rows.rows(); ++i) {
         const T* const z = rows.data() + i * rows.stride();
-        for (std::size_t d = 0; d < rows.cols(); ++d) out[i * rows.cols() + d] = factor * z[d];
+        T* const out = to.data() + i * rows.cols();
+        for (std::size_t d = 0; d < rows.cols(); ++d) out[d] = factor * z[d];
     }
-    return out;
+    return {to.data(), rows.rows(), rows.cols()};
 }
 
 // Place of a block of rows in the matrix: its diagonal begins in panel `origin` and ends before panel `past`.
@@ -99,7 +99,7 @@ struct gram_block {
 
   private:
     gram_block(matrix_view<const T> own, const packed_keys<T, Isa>& keys, T factor, std::size_t b)
-        : q(matrix_view<const T>(scaled_rows(own, factor).data(), own.rows(), own.cols()), 0, no_temperature),
+        : q(scaled_rows(own, factor, scratch_array<T>(own.rows() * own.cols())), 0, no_temperature),
           k(keys),
           first(b * rows_of::most_rows),
           origin(b * panels_a_block),
@@ -343,9 +343,13 @@ class gram_log_sums {
           temperature_(temperature),
           factor_(static_cast<T>(std::sqrt(1.4426950408889634074 / temperature))),
           bounded_(bounded),
-          packed_(matrix_view<const T>(scaled_rows(rows, factor_).data(), rows.rows(), rows.cols()), gradients),
+          columns_(tile::panel_count(rows.cols(), block::rows) * block::rows),
+          down_(tile::panel_count(rows.rows(), block::cols) * block::cols * columns_),
+          packed_(scaled_rows(rows, factor_, down_), gradients),
           blocks_(tile::panel_count(rows.rows(), rows_of::most_rows)),
-          state_(rows.rows()) {}
+          state_(rows.rows()) {
+        if (!gradients) down_ = scratch_array<T>();
+    }
 
     double log_sum(std::size_t i) const noexcept { return state_[i].log() * 0.69314718055994530942; }
 
@@ -390,14 +394,13 @@ class gram_log_sums {
         constexpr std::size_t group = alone ? rows_of::most_rows : 4;
         const std::size_t n = rows_.rows(), depth = rows_.cols();
         const std::size_t stride = packed_.column_panels() * block::cols;
-        const std::size_t columns = tile::panel_count(depth, block::rows) * block::rows;
         const std::size_t tall = (std::min)(rows_of::most_rows, tile::panel_count(n, block::rows) * block::rows);
         const T share = static_cast<T>(factor / temperature_);
         const T across = static_cast<T>(factor / (temperature_ * static_cast<double>(factor_)));
         scratch_array<T> weight(blocks_ * rows_of::most_rows + block::cols);
         scratch_array<T> kept((std::min)(window, packed_.panels) * place::kept_stride(tall));
-        scratch_array<T> raw(tall * stride), left(columns * tall), down(packed_.panels * columns * block::cols);
-        std::fill(down.data(), down.data() + down.size(), T(0));
+        scratch_array<T> raw(tall * stride), left(columns_ * tall);
+        std::fill(down_.data(), down_.data() + down_.size(), T(0));
         for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = weight_of(i, i < n && counts(i));
         std::vector<double> products(n, 0.0);
 
@@ -418,8 +421,8 @@ class gram_log_sums {
                     weights<true>(g, from, cut, weight.data(), at);
                     weights<false>(g, cut, to, weight.data(), at + (cut - from) * size);
                     for (std::size_t p = cut; p < to; ++p) {
-                        add_weighted_rows(g.q, left.data(), kept.data() + (p - begin) * size, columns,
-                                          down.data() + p * columns * block::cols);
+                        add_weighted_rows(g.q, left.data(), kept.data() + (p - begin) * size, columns_,
+                                          down_.data() + p * columns_ * block::cols);
                     }
                 });
                 exec::for_each_index(where, tile::panel_count(g.q.tiles, group), [&](std::size_t t) {
@@ -439,7 +442,7 @@ class gram_log_sums {
             for (std::size_t c = 0; c < block::cols && p * block::cols + c < n; ++c) {
                 const std::size_t j = p * block::cols + c;
                 const T *const z = rows_.data() + j * rows_.stride(), *const sums =
-                                                                          down.data() + p * columns * block::cols + c;
+                                                                          down_.data() + p * columns_ * block::cols + c;
                 for (std::size_t d = 0; wants_products && d < depth; ++d) {
                     products[j] += static_cast<double>(z[d]) * static_cast<double>(sums[d * block::cols]);
                 }
@@ -472,6 +475,9 @@ class gram_log_sums {
     double temperature_;
     T factor_;
     bool bounded_;
+    std::size_t columns_;
+    // Gradients from the column side, [panels][columns_][cols]; holds the scaled rows until they are packed.
+    scratch_array<T> down_;
     packed_keys<T, Isa> packed_;
     std::size_t blocks_;
     std::vector<power_sum> state_;
