@@ -86,13 +86,12 @@ double error_of(batch& b, bool slopes) {
     for (const std::uint32_t label : b.labels) ++alike[label];
     for (std::size_t i = 0; i < b.n; i += b.n / 5 + 1) {
         std::vector<double> logits(b.n), want(b.depth);
-        double sum = 0.0, within = 0.0, positives = 0.0;
+        double sum = 0.0, positives = 0.0;
         for (std::size_t j = 0; j < b.n; ++j) {
             if (i == j) continue;
             logits[j] = b.logit(i, j);
             sum += std::exp(logits[j]);
             if (b.labels[i] != b.labels[j]) continue;
-            within += std::exp(logits[j]);
             positives += 1.0;
         }
         worst = std::fmax(worst, std::fabs(static_cast<double>(b.lse[i]) / std::log(sum) - 1.0));

@@ -140,6 +140,22 @@ TEST_CASE("supervised_contrastive: worked example") {
     CHECK_NEAR(out.rows[7], 3.0 * 2.0 * std::exp(2.0) * p, reduction(8).of(12.0));
 }
 
+TEST_CASE("supervised_contrastive: the code of docs/kernels/losses.md") {
+    const std::size_t n = 40, width = 8;
+    const auto values = unit_rows<float>(n, width, 1);
+    const ids labels = random_labels(n, 5);
+    std::vector<float> slopes(n * width);
+    // snippet: supervised_contrastive
+    std::vector<float> row_lse(n);
+    const auto loss = reckon::supervised_contrastive(reckon::exec::serial, reckon::view(values, n, width), labels,
+                                                     row_lse, {.temperature = 0.1, .form = reckon::supcon_form::out},
+                                                     {.rows = reckon::view(slopes, n, width), .scale = 1.0 / n});
+    // end snippet
+    CHECK_NEAR(loss.sum(), reference(supcon_form::out, values, labels, 0.1).loss,
+               logit_error<float>(width, 10.0).of(400.0));
+    CHECK(slopes[0] != 0.0f);
+}
+
 TEST_CASE("supervised_contrastive: PyTorch") {
     const fixture data("supervised_contrastive.txt");
     for (const std::string name : {"usual", "singletons", "pairs", "same", "different", "logits80", "logits1e4",
