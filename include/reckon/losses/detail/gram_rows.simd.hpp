@@ -48,17 +48,44 @@ constexpr T vanishing_exponent() noexcept {
     return sizeof(T) == 4 ? T(-127) : T(-1100);
 }
 
-// Rows times a factor. Both sides of a product get the root of what turns it into an exponent, so that the exponent of a
-// pair is the same number in either order.
-template <class T>
-matrix_view<const T> scaled_rows(matrix_view<const T> rows, T factor, const scratch_array<T>& to) noexcept {
-    for (std::size_t i = 0; i < rows.rows(); ++i) {
-        const T* const z = rows.data() + i * rows.stride();
-        T* const out = to.data() + i * rows.cols();
-        for (std::size_t d = 0; d < rows.cols(); ++d) out[d] = factor * z[d];
+// All rows as right sides of products, and what columns of the matrix add to their gradients. One piece of memory, so that
+// middle-sized batches get huge pages as well.
+template <class T, class Isa>
+class gram_keys {
+    using block = tile::block<T, Isa>;
+
+  public:
+    std::size_t count, depth, panels;
+    std::size_t columns;  // depth, filled up to whole tiles
+
+    // Both sides of a product are rows over the root of the temperature in bits, so that the exponent of a pair is the same
+    // number in either order.
+    gram_keys(matrix_view<const T> rows, double root, bool gradients)
+        : count(rows.rows()),
+          depth(rows.cols()),
+          panels(tile::panel_count(count, block::cols)),
+          columns(tile::panel_count(depth, block::rows) * block::rows),
+          memory_(panels * block::cols * (gradients ? depth + column_panels() * block::cols + columns : depth)) {
+        // As query_block has it.
+        const T factor = static_cast<T>(1.4426950408889634074 / root);
+        const auto same = [&](std::size_t) { return factor; };
+        tile::pack_rows<block::cols>(rows, by_key(), same);
+        if (!gradients) return;
+        tile::pack_columns<block::cols>(rows, padded(), by_column(), same);
+        std::fill(down(), memory_.data() + memory_.size(), T(0));
     }
-    return {to.data(), rows.rows(), rows.cols()};
-}
+    std::size_t padded() const noexcept { return panels * block::cols; }
+    std::size_t column_panels() const noexcept { return tile::panel_count(depth, block::cols); }
+    // [panels][depth][cols]
+    T* by_key() const noexcept { return memory_.data(); }
+    // [column panels][panels * cols][cols]
+    T* by_column() const noexcept { return by_key() + padded() * depth; }
+    // [panels][columns][cols]
+    T* down() const noexcept { return by_column() + padded() * column_panels() * block::cols; }
+
+  private:
+    scratch_array<T> memory_;
+};
 
 // Place of a block of rows in the matrix: its diagonal begins in panel `origin` and ends before panel `past`.
 template <class T, class Isa>
@@ -73,14 +100,15 @@ struct gram_block {
     static constexpr std::size_t line = 64 / sizeof(T);
 
     rows_of q;
-    const packed_keys<T, Isa>& k;
+    const gram_keys<T, Isa>& k;
     std::size_t first, origin, past;
 
-    // The keys are scaled already.
-    gram_block(matrix_view<const T> rows, T factor, const packed_keys<T, Isa>& keys, std::size_t b)
-        : gram_block(
-              rows.slice(b * rows_of::most_rows, (std::min)(rows_of::most_rows, rows.rows() - b * rows_of::most_rows)),
-              keys, factor, b) {}
+    gram_block(matrix_view<const T> rows, const gram_keys<T, Isa>& keys, std::size_t b, double root)
+        : q(rows, b * rows_of::most_rows, root),
+          k(keys),
+          first(q.first),
+          origin(b * panels_a_block),
+          past((std::min)(origin + panels_a_block, keys.panels)) {}
     // Elements from one panel of weights to the next. One tile more than needed: equal tiles of consecutive panels
     // would otherwise fall into few sets of the cache.
     static constexpr std::size_t kept_stride(std::size_t padded_rows) noexcept {
@@ -96,16 +124,6 @@ struct gram_block {
     std::size_t span_end(std::size_t s) const noexcept {
         return (std::min)((first_span() + s + 1) * panels_a_span, k.panels);
     }
-
-  private:
-    gram_block(matrix_view<const T> own, const packed_keys<T, Isa>& keys, T factor, std::size_t b)
-        : q(scaled_rows(own, factor, scratch_array<T>(own.rows() * own.cols())), 0, no_temperature),
-          k(keys),
-          first(b * rows_of::most_rows),
-          origin(b * panels_a_block),
-          past((std::min)(origin + panels_a_block, keys.panels)) {}
-    // query_block multiplies by log2(e) over this.
-    static constexpr double no_temperature = 1.4426950408889634074;
 };
 
 // Exponents of two of a block against the panels [begin, end): put(tile, i, p) gets each tile in registers. The diagonal
@@ -122,7 +140,7 @@ RECKON_INLINE void sweep_gram(const gram_block<T, Isa>& g, std::size_t begin, st
     // The tiles of a panel fetch the next one, a piece each.
     const std::size_t piece = tile::panel_count(k.depth * block::cols, g.q.tiles);
     for (std::size_t p = begin; p < end; ++p) {
-        const T* const right = k.by_key.data() + p * k.depth * block::cols;
+        const T* const right = k.by_key() + p * k.depth * block::cols;
         const bool last = p + 1 == k.panels;
         for (std::size_t i = 0; i < g.q.tiles; ++i) {
             if (!last) {
@@ -292,7 +310,7 @@ void add_weighted_panels(const gram_block<T, Isa>& g, const T* kept, std::size_t
         const std::size_t to = (std::min)(from + place::panels_a_span, end);
         const std::size_t piece = tile::panel_count((to - from) * square, last - first);
         for (std::size_t d = 0; d < g.k.column_panels(); ++d) {
-            const T* const right = g.k.by_column.data() + (d * g.k.padded() + from * block::cols) * block::cols;
+            const T* const right = g.k.by_column() + (d * g.k.padded() + from * block::cols) * block::cols;
             for (std::size_t i = first; i < last; ++i) {
                 if (d + 1 < g.k.column_panels()) {
                     const T* const next = right + g.k.padded() * block::cols + (i - first) * piece;
@@ -341,15 +359,11 @@ class gram_log_sums {
     gram_log_sums(matrix_view<const T> rows, double temperature, bool bounded, bool gradients)
         : rows_(rows),
           temperature_(temperature),
-          factor_(static_cast<T>(std::sqrt(1.4426950408889634074 / temperature))),
+          root_(std::sqrt(1.4426950408889634074 * temperature)),
           bounded_(bounded),
-          columns_(tile::panel_count(rows.cols(), block::rows) * block::rows),
-          down_(tile::panel_count(rows.rows(), block::cols) * block::cols * columns_),
-          packed_(scaled_rows(rows, factor_, down_), gradients),
+          packed_(rows, root_, gradients),
           blocks_(tile::panel_count(rows.rows(), rows_of::most_rows)),
-          state_(rows.rows()) {
-        if (!gradients) down_ = scratch_array<T>();
-    }
+          state_(rows.rows()) {}
 
     double log_sum(std::size_t i) const noexcept { return state_[i].log() * 0.69314718055994530942; }
 
@@ -358,7 +372,7 @@ class gram_log_sums {
     void sweep(const Policy& where) {
         std::vector<power_sum> parts;
         for (std::size_t b = 0; b < blocks_; ++b) {
-            const place g(rows_, factor_, packed_, b);
+            const place g(rows_, packed_, b, root_);
             parts.assign(g.spans() * rows_of::most_rows, {});
             exec::for_each_index(where, g.spans(), [&](std::size_t s) {
                 const std::size_t begin = g.span_begin(s), end = g.span_end(s);
@@ -382,7 +396,7 @@ class gram_log_sums {
         }
     }
 
-    // After sweep(): adds factor * d (sum of lse_i over rows with counts(i)) / d rows into out.row(row_at(i)), unless `out` is
+    // After sweep(), once: adds factor * d (sum of lse_i over rows with counts(i)) / d rows into out.row(row_at(i)), unless `out` is
     // empty. Returns the sum over rows of their product with what was added if `wants_products`, else 0.
     template <class Policy, class Counts, class RowAt>
     double gradient(const Policy& where, double factor, matrix_view<T> out, bool wants_products, Counts&& counts,
@@ -396,16 +410,15 @@ class gram_log_sums {
         const std::size_t stride = packed_.column_panels() * block::cols;
         const std::size_t tall = (std::min)(rows_of::most_rows, tile::panel_count(n, block::rows) * block::rows);
         const T share = static_cast<T>(factor / temperature_);
-        const T across = static_cast<T>(factor / (temperature_ * static_cast<double>(factor_)));
+        const T across = static_cast<T>(factor * root_ / (1.4426950408889634074 * temperature_));
         scratch_array<T> weight(blocks_ * rows_of::most_rows + block::cols);
         scratch_array<T> kept((std::min)(window, packed_.panels) * place::kept_stride(tall));
-        scratch_array<T> raw(tall * stride), left(columns_ * tall);
-        std::fill(down_.data(), down_.data() + down_.size(), T(0));
+        scratch_array<T> raw(tall * stride), left(packed_.columns * tall);
         for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = weight_of(i, i < n && counts(i));
         std::vector<double> products(n, 0.0);
 
         for (std::size_t b = 0; b < blocks_; ++b) {
-            const place g(rows_, factor_, packed_, b);
+            const place g(rows_, packed_, b, root_);
             std::fill(raw.data(), raw.data() + g.q.padded() * stride, T(0));
             tile::pack_columns<block::rows>(rows_.slice(g.first, g.q.rows), g.q.padded(), left.data(),
                                             [&](std::size_t) { return share; });
@@ -421,8 +434,8 @@ class gram_log_sums {
                     weights<true>(g, from, cut, weight.data(), at);
                     weights<false>(g, cut, to, weight.data(), at + (cut - from) * size);
                     for (std::size_t p = cut; p < to; ++p) {
-                        add_weighted_rows(g.q, left.data(), kept.data() + (p - begin) * size, columns_,
-                                          down_.data() + p * columns_ * block::cols);
+                        add_weighted_rows(g.q, left.data(), kept.data() + (p - begin) * size, packed_.columns,
+                                          packed_.down() + p * packed_.columns * block::cols);
                     }
                 });
                 exec::for_each_index(where, tile::panel_count(g.q.tiles, group), [&](std::size_t t) {
@@ -441,8 +454,9 @@ class gram_log_sums {
         exec::for_each_index(where, packed_.panels, [&](std::size_t p) {
             for (std::size_t c = 0; c < block::cols && p * block::cols + c < n; ++c) {
                 const std::size_t j = p * block::cols + c;
-                const T *const z = rows_.data() + j * rows_.stride(), *const sums =
-                                                                          down_.data() + p * columns_ * block::cols + c;
+                const T *const z = rows_.data() + j * rows_.stride(), *const sums = packed_.down() +
+                                                                                    p * packed_.columns * block::cols +
+                                                                                    c;
                 for (std::size_t d = 0; wants_products && d < depth; ++d) {
                     products[j] += static_cast<double>(z[d]) * static_cast<double>(sums[d * block::cols]);
                 }
@@ -473,12 +487,9 @@ class gram_log_sums {
 
     matrix_view<const T> rows_;
     double temperature_;
-    T factor_;
+    double root_;
     bool bounded_;
-    std::size_t columns_;
-    // Gradients from the column side, [panels][columns_][cols]; holds the scaled rows until they are packed.
-    scratch_array<T> down_;
-    packed_keys<T, Isa> packed_;
+    gram_keys<T, Isa> packed_;
     std::size_t blocks_;
     std::vector<power_sum> state_;
 };
