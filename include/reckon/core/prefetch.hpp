@@ -11,6 +11,12 @@ RECKON_INLINE void prefetch_read([[maybe_unused]] const void* p) noexcept {
     __builtin_prefetch(p, 0);
 #endif
 }
+// Into the second-level cache only: for what is used after more than the first level holds.
+RECKON_INLINE void prefetch_ahead([[maybe_unused]] const void* p) noexcept {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 0, 2);
+#endif
+}
 RECKON_INLINE void prefetch_write([[maybe_unused]] const void* p) noexcept {
 #if defined(__GNUC__)
     __builtin_prefetch(p, 1);

@@ -1,0 +1,217 @@
+// Supervised contrastive loss: rows of one class attract each other, all others repel. With the numbers of pairs as labels it is
+// NT-Xent, the loss of SimCLR.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+#include <vector>
+
+#include "reckon/core/expects.hpp"
+#include "reckon/core/group_by.hpp"
+#include "reckon/core/isa.hpp"
+#include "reckon/core/monoids.hpp"
+#include "reckon/core/scratch.hpp"
+#include "reckon/core/views.hpp"
+#include "reckon/exec/parts.hpp"
+#include "reckon/losses/detail/gram_rows.simd.hpp"
+
+namespace reckon {
+
+/// Where the mean over the positives of a row stands.
+enum class supcon_form {
+    /// Outside of the logarithm: every positive is pulled with the same force.
+    out,
+    /// Inside: mostly the nearest positive is pulled.
+    in,
+};
+
+struct supervised_contrastive_options {
+    /// > 0. Logits are dot products over this.
+    double temperature = 0.1;
+    supcon_form form = supcon_form::out;
+};
+
+/// Outputs of supervised_contrastive: gradients are added, and an empty view or a null pointer is not wanted.
+template <class T>
+struct supervised_contrastive_gradients {
+    /// As the rows, or empty.
+    matrix_view<T> rows = {};
+    /// d loss / d temperature, or null.
+    double* temperature = nullptr;
+    /// Factor of everything that is added.
+    double scale = 1.0;
+};
+
+namespace detail {
+
+// The part of the 'out' form that pulls: takes the mean logit of the positives from `losses`, and adds its gradient. Linear in
+// sums over classes. Returns the sum over rows of their product with what was added.
+template <class Policy, class T, class Id>
+double pull_to_class_means(const Policy& where, matrix_view<const T> rows, const grouped_rows<Id>& classes,
+                           double temperature, const supervised_contrastive_gradients<T>& grads, double* losses) {
+    const std::size_t depth = rows.cols();
+    std::vector<double> products(classes.size(), 0.0);
+    exec::map_parts(
+        where, classes.size(),
+        [&](std::size_t first, std::size_t count) {
+            std::vector<double> sum(depth), rest(depth);
+            for (std::size_t g = first; g < first + count; ++g) {
+                const std::size_t size = classes.count(g), from = classes.first(g);
+                if (size < 2) continue;
+                std::fill(sum.begin(), sum.end(), 0.0);
+                for (std::size_t k = from; size > 2 && k < from + size; ++k) {
+                    const T* const z = rows.data() + classes.row(k) * rows.stride();
+                    for (std::size_t d = 0; d < depth; ++d) sum[d] += static_cast<double>(z[d]);
+                }
+                const double mean = 1.0 / (temperature * static_cast<double>(size - 1));
+                for (std::size_t k = from; k < from + size; ++k) {
+                    const std::size_t i = classes.row(k);
+                    const T* const z = rows.data() + i * rows.stride();
+                    if (size == 2) {  // a difference of the sum would lose a short row beside a long one
+                        const T* const other = rows.data() + classes.row(2 * from + 1 - k) * rows.stride();
+                        for (std::size_t d = 0; d < depth; ++d) rest[d] = static_cast<double>(other[d]);
+                    } else {
+                        for (std::size_t d = 0; d < depth; ++d) rest[d] = sum[d] - static_cast<double>(z[d]);
+                    }
+                    double product = 0.0;
+                    for (std::size_t d = 0; d < depth; ++d) product += static_cast<double>(z[d]) * rest[d];
+                    losses[i] -= mean * product;
+                    const double share = -2.0 * mean * grads.scale;
+                    products[g] += share * product;
+                    if (grads.rows.empty()) continue;
+                    T* const to = grads.rows.data() + i * grads.rows.stride();
+                    for (std::size_t d = 0; d < depth; ++d) to[d] += static_cast<T>(share * rest[d]);
+                }
+            }
+        },
+        64);
+    double total = 0.0;
+    for (const double product : products) total += product;
+    return total;
+}
+
+// The part of the 'in' form that pulls: the log-sum-exps of the classes, each a Gram matrix of its own.
+template <class Isa, class Policy, class T, class Id>
+double pull_within_classes(const Policy& where, matrix_view<const T> rows, const grouped_rows<Id>& classes,
+                           double temperature, bool bounded, const supervised_contrastive_gradients<T>& grads,
+                           double* losses) {
+    const bool slopes = !grads.rows.empty() || grads.temperature != nullptr;
+    std::vector<double> products(classes.size(), 0.0);
+    const auto pull = [&](const auto& inside, std::size_t g) {
+        const std::size_t size = classes.count(g), from = classes.first(g);
+        scratch_array<T> gathered(size * rows.cols());
+        for (std::size_t k = 0; k < size; ++k) {
+            const T* const z = rows.data() + classes.row(from + k) * rows.stride();
+            std::copy(z, z + rows.cols(), gathered.data() + k * rows.cols());
+        }
+        gram_log_sums<T, Isa> sums(matrix_view<const T>(gathered.data(), size, rows.cols()), temperature, bounded,
+                                   slopes);
+        sums.sweep(inside);
+        for (std::size_t k = 0; k < size; ++k) {
+            losses[classes.row(from + k)] -= sums.log_sum(k) - std::log(static_cast<double>(size - 1));
+        }
+        if (!slopes) return;
+        products[g] = sums.gradient(
+            inside, -grads.scale, grads.rows, grads.temperature != nullptr, [](std::size_t) { return true; },
+            [&](std::size_t k) { return classes.row(from + k); });
+    };
+    // Threads share out the classes, and the work inside of one that is worth it.
+    constexpr std::size_t worth = 1024;
+    exec::for_each_index(where, classes.size(), [&](std::size_t g) {
+        if (classes.count(g) >= 2 && classes.count(g) < worth) pull(exec::serial, g);
+    });
+    for (std::size_t g = 0; g < classes.size(); ++g) {
+        if (classes.count(g) >= worth) pull(where, g);
+    }
+    double total = 0.0;
+    for (const double product : products) total += product;
+    return total;
+}
+
+}  // namespace detail
+
+/// Supervised contrastive loss of a batch of embeddings with classes.
+///
+///   out:  loss = sum_i [ logsumexp_{a != i}(s_ia) - mean_{p in P(i)} s_ip ]                  s_ij = z_i . z_j / t
+///   in:   loss = sum_i [ logsumexp_{a != i}(s_ia) - logsumexp_{p in P(i)}(s_ip) + log |P(i)| ]          natural log, nats
+///
+/// P(i) are the other rows with the label of row i. The sums run over rows that have such a positive; rows without one are
+/// negatives of the others and add no term. Labels that number the pairs of two views make the 'out' form NT-Xent.
+///
+/// Shapes    row_vectors [n, D]: float or double, rows may be strided. labels [n] of any integer type but bool, sparse or
+///           dense. row_lse [n] of the type of the rows. grads.rows as the rows, or empty; it may not overlap them.
+/// Writes    row_lse: the log-sum-exp over all other rows, -inf for a batch of one; adds grads.scale * d loss / d (rows |
+///           temperature) where wanted.
+/// Returns   mean_value{sum, number of rows that have a positive}. Every row needs all others, so that batches do not merge: the
+///           loss of two halves is another loss than that of the whole.
+/// Throws    std::invalid_argument on a shape or option out of range. Inputs are not scanned: a NaN reaches every row;
+///           logits beyond the range of the type are not finite either.
+/// Cost      n n D / 2 multiply-adds forward and four times that with the gradient, because the matrix is symmetric. 'in' costs
+///           as much again for each class, with its rows for n. Scratch: the rows packed, once for the loss and twice for the
+///           gradient, one more n x D for theirs, and a window of 96 rows that does not grow with n.
+/// Numerics  lanes of the type, sums of at most 256 terms, double above. Where the norms allow logits of more than 60 nats,
+///           powers are relative to the largest, and finite logits of any size give finite results.
+/// Source    Khosla et al. 2020, equations 2 and 3, summed over rows; Chen et al. 2020 for NT-Xent.
+template <exec::policy Policy, matrix_like X, vector_like Y, class L, class Isa = isa::native>
+mean_value supervised_contrastive(
+    const Policy& where, const X& row_vectors, const Y& labels, L&& row_lse,
+    const supervised_contrastive_options& options = {},
+    const supervised_contrastive_gradients<typename decltype(input(row_vectors))::value_type>& grads = {}) {
+    const auto rows = input(row_vectors);
+    const auto classes_of = input(labels);
+    const auto lse_of = view(row_lse);
+    using T = typename decltype(rows)::value_type;
+    static_assert(std::is_same_v<T, typename decltype(lse_of)::value_type>,
+                  "reckon: rows and sums of supervised_contrastive must have the same type");
+    exec::detail::require_host_policy<Policy>();
+    constexpr const char* name = "supervised_contrastive";
+    const std::size_t n = rows.rows();
+    const double t = options.temperature;
+    expects(t > 0.0 && std::isfinite(t), name, "temperature must be positive and finite, got ", t);
+    expects(classes_of.size() == n, name, n, " rows but ", classes_of.size(), " labels");
+    expects(lse_of.size() == n, name, n, " rows but room for ", lse_of.size(), " sums");
+    expects(grads.rows.empty() || (grads.rows.rows() == n && grads.rows.cols() == rows.cols()), name,
+            "the gradient of rows is ", grads.rows.rows(), " x ", grads.rows.cols(), ", not ", n, " x ", rows.cols());
+    if (n == 0) return {};
+
+    const auto classes = group_by(classes_of);
+    std::vector<char> counts(n, 0);
+    std::size_t anchors = 0;
+    for (std::size_t g = 0; g < classes.size(); ++g) {
+        if (classes.count(g) < 2) continue;
+        anchors += classes.count(g);
+        for (std::size_t k = classes.first(g); k < classes.first(g) + classes.count(g); ++k) counts[classes.row(k)] = 1;
+    }
+    const bool slopes = anchors > 0 && (!grads.rows.empty() || grads.temperature != nullptr);
+    const double norm = detail::largest_norm(rows);
+    const bool bounded = detail::moderate(norm, norm, t);
+    std::vector<double> losses(n);
+    double products = 0.0;
+    {
+        detail::gram_log_sums<T, Isa> sums(rows, t, bounded, slopes);
+        sums.sweep(where);
+        for (std::size_t i = 0; i < n; ++i) {
+            losses[i] = sums.log_sum(i);
+            lse_of[i] = static_cast<T>(losses[i]);
+        }
+        if (slopes) {
+            products = sums.gradient(
+                where, grads.scale, grads.rows, grads.temperature != nullptr,
+                [&](std::size_t i) { return counts[i] != 0; }, [](std::size_t i) { return i; });
+        }
+    }
+    products += options.form == supcon_form::out
+                    ? detail::pull_to_class_means(where, rows, classes, t, grads, losses.data())
+                    : detail::pull_within_classes<Isa>(where, rows, classes, t, bounded, grads, losses.data());
+    // The loss depends on the products of rows over t alone, and each product on two rows.
+    if (grads.temperature != nullptr) *grads.temperature -= products / (2.0 * t);
+    mean_value loss;
+    for (std::size_t i = 0; i < n; ++i) {
+        if (counts[i] != 0) loss.absorb(losses[i]);
+    }
+    return loss;
+}
+
+}  // namespace reckon

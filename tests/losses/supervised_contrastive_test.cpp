@@ -1,0 +1,429 @@
+// Supervised contrastive loss: worked example, PyTorch, plain loops in double, gradients, invariances, threads, scratch, extremes.
+#include "reckon/losses/supervised_contrastive.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "reckon/exec/pool.hpp"
+#include "support/fixture.hpp"
+#include "support/law.hpp"
+#include "support/random_data.hpp"
+#include "support/sweep.hpp"
+#include "support/tolerance.hpp"
+
+namespace {
+
+using namespace reckon;
+using namespace reckon::testing_support;
+using exec::serial;
+using ids = std::vector<std::uint32_t>;
+
+constexpr supcon_form forms[] = {supcon_form::out, supcon_form::in};
+
+template <class T>
+struct result {
+    double loss = 0.0, weight = 0.0, temperature = 0.0;
+    std::vector<T> lse, rows;
+    bool operator==(const result&) const = default;
+};
+
+// The loss with everything that it writes.
+template <class T, class Policy>
+result<T> run(supcon_form form, const Policy& where, const std::vector<T>& z, const ids& labels, double t,
+              double scale = 1.0) {
+    const std::size_t n = labels.size(), depth = n == 0 ? 0 : z.size() / n;
+    result<T> out;
+    out.lse.resize(n);
+    out.rows.resize(z.size());
+    const mean_value m = supervised_contrastive(where, view(z, n, depth), labels, out.lse, {t, form},
+                                                {view(out.rows, n, depth), &out.temperature, scale});
+    out.loss = m.sum();
+    out.weight = m.weight();
+    return out;
+}
+
+// The definitions, in double.
+template <class T>
+result<double> reference(supcon_form form, const std::vector<T>& z, const ids& labels, double t) {
+    const std::size_t n = labels.size(), depth = z.size() / n;
+    result<double> out;
+    out.rows.resize(z.size());
+    std::vector<double> logits(n * n);
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j <= i; ++j) {
+            double sum = 0.0;
+            for (std::size_t d = 0; d < depth; ++d)
+                sum += static_cast<double>(z[i * depth + d]) * static_cast<double>(z[j * depth + d]);
+            logits[i * n + j] = logits[j * n + i] = sum / t;
+        }
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+        const double* const s = logits.data() + i * n;
+        // Log-sum-exp over the other rows, of the own class alone if so wanted.
+        const auto log_sum = [&](bool within) {
+            double top = -HUGE_VAL, sum = 0.0;
+            const auto counts = [&](std::size_t j) { return j != i && (!within || labels[j] == labels[i]); };
+            for (std::size_t j = 0; j < n; ++j) top = counts(j) ? std::fmax(top, s[j]) : top;
+            for (std::size_t j = 0; j < n; ++j) sum += counts(j) ? std::exp(s[j] - top) : 0.0;
+            return sum == 0.0 ? -HUGE_VAL : top + std::log(sum);
+        };
+        const double all = log_sum(false), own = log_sum(true);
+        out.lse.push_back(all);
+        double positives = 0.0, mean = 0.0;
+        for (std::size_t j = 0; j < n; ++j) {
+            if (j == i || labels[j] != labels[i]) continue;
+            positives += 1.0;
+            mean += s[j];
+        }
+        if (positives == 0.0) continue;
+        out.weight += 1.0;
+        out.loss += all - (form == supcon_form::out ? mean / positives : own - std::log(positives));
+        for (std::size_t j = 0; j < n; ++j) {
+            if (j == i) continue;
+            double slope = std::exp(s[j] - all);
+            if (labels[j] == labels[i]) slope -= form == supcon_form::out ? 1.0 / positives : std::exp(s[j] - own);
+            out.temperature -= slope * s[j] / t;
+            for (std::size_t d = 0; d < depth; ++d) {
+                out.rows[i * depth + d] += slope * static_cast<double>(z[j * depth + d]) / t;
+                out.rows[j * depth + d] += slope * static_cast<double>(z[i * depth + d]) / t;
+            }
+        }
+    }
+    return out;
+}
+
+template <class T>
+std::vector<T> unit_rows(std::size_t rows, std::size_t depth, std::uint64_t seed, double length = 1.0) {
+    auto x = random_normal<T>(rows * depth, 0.0, 1.0, seed);
+    for (std::size_t i = 0; i < rows; ++i) {
+        double square = 0.0;
+        for (std::size_t d = 0; d < depth; ++d)
+            square += static_cast<double>(x[i * depth + d]) * static_cast<double>(x[i * depth + d]);
+        for (std::size_t d = 0; d < depth; ++d)
+            x[i * depth + d] = static_cast<T>(length * static_cast<double>(x[i * depth + d]) / std::sqrt(square));
+    }
+    return x;
+}
+ids random_labels(std::size_t n, std::uint64_t classes, std::uint64_t seed = 3) {
+    return random_integers<std::uint32_t>(n, classes, seed);
+}
+
+// Bound of an absolute error: a logit is a sum of `depth` products in T, and so is an exponent.
+template <class T>
+tolerance logit_error(std::size_t depth, double largest_logit) {
+    return reduction<T>(depth + 16).of((std::fmax)(1.0, largest_logit));
+}
+
+TEST_CASE("supervised_contrastive: worked example") {
+    // Rows 0 and 1 are alike, row 2 of the same class and row 3, a class of its own, are orthogonal to them. With t = 1/2 a
+    // logit is 2 or 0.
+    const std::vector<double> z{1, 0, 1, 0, 0, 1, 0, 1};
+    const ids labels{7, 7, 7, 9};
+    const double one = std::log(std::exp(2.0) + 2.0), far = std::log(std::exp(2.0) + 2.0);
+    const auto out = run(supcon_form::out, serial, z, labels, 0.5, 3.0);
+    CHECK(out.weight == 3.0);
+    CHECK_ALL_NEAR(out.lse, (std::vector<double>{one, one, far, far}), reduction(4));
+    CHECK_NEAR(out.loss, (one - 1.0) + (one - 1.0) + (far - 0.0), reduction(8));
+    const auto in = run(supcon_form::in, serial, z, labels, 0.5);
+    CHECK_NEAR(in.loss, 2.0 * (one - std::log((std::exp(2.0) + 1.0) / 2.0)) + far, reduction(8));
+    // Row 3 is no anchor, but pushes: p of row 3 in the sums of rows 0 to 2, each times its row over t, times the scale.
+    const double p = 1.0 / (std::exp(2.0) + 2.0);
+    CHECK_NEAR(out.rows[6], 3.0 * 2.0 * 2.0 * p, reduction(8).of(12.0));
+    CHECK_NEAR(out.rows[7], 3.0 * 2.0 * std::exp(2.0) * p, reduction(8).of(12.0));
+}
+
+TEST_CASE("supervised_contrastive: the code of docs/kernels/losses.md") {
+    const std::size_t n = 40, width = 8;
+    const auto values = unit_rows<float>(n, width, 1);
+    const ids labels = random_labels(n, 5);
+    std::vector<float> slopes(n * width);
+    // snippet: supervised_contrastive
+    std::vector<float> row_lse(n);
+    const auto loss = reckon::supervised_contrastive(reckon::exec::serial, reckon::view(values, n, width), labels,
+                                                     row_lse, {.temperature = 0.1, .form = reckon::supcon_form::out},
+                                                     {.rows = reckon::view(slopes, n, width), .scale = 1.0 / n});
+    // end snippet
+    CHECK_NEAR(loss.sum(), reference(supcon_form::out, values, labels, 0.1).loss,
+               logit_error<float>(width, 10.0).of(400.0));
+    CHECK(slopes[0] != 0.0f);
+}
+
+TEST_CASE("supervised_contrastive: PyTorch") {
+    const fixture data("supervised_contrastive.txt");
+    for (const std::string name : {"usual", "singletons", "pairs", "same", "different", "logits80", "logits1e4",
+                                   "narrow", "one", "two", "tiles"}) {
+        CAPTURE(name);
+        const auto n = static_cast<std::size_t>(data[name + ".shape"][0]);
+        const double t = data.value(name + ".t");
+        const auto z = data.as<double>(name + ".z");
+        const auto labels = data.as<std::uint32_t>(name + ".labels");
+        double largest = 1.0;
+        for (const double x : data[name + ".lse"]) largest = std::isfinite(x) ? std::fmax(largest, std::fabs(x)) : 1.0;
+        for (const supcon_form form : forms) {
+            const std::string want = name + (form == supcon_form::out ? ".out" : ".in");
+            const auto got = run(form, serial, z, labels, t);
+            const double rows = static_cast<double>(n);
+            const tolerance bound = logit_error<double>(64, largest * rows * 8.0 / t);
+            CHECK(got.weight == data.value(name + ".count"));
+            CHECK_ALL_NEAR(got.lse, data[name + ".lse"], bound);
+            CHECK_NEAR(got.loss, data.value(want + ".loss"), bound);
+            CHECK_ALL_NEAR(got.rows, data[want + ".dz"], bound);
+            CHECK_NEAR(got.temperature, data.value(want + ".dt"), bound.of(largest * rows * 8.0 / (t * t)));
+        }
+    }
+}
+
+// Sizes around the tile, the block of 96 rows and the span of 256 columns.
+struct shape {
+    std::size_t n, depth;
+    std::uint64_t classes;
+};
+constexpr shape shapes[] = {{1, 3, 1},   {2, 1, 1},   {5, 2, 2},    {7, 5, 7},     {17, 16, 3},  {33, 1025, 4},
+                            {95, 8, 10}, {96, 3, 96}, {97, 31, 40}, {193, 17, 10}, {359, 6, 300}};
+
+TEST_CASE_TEMPLATE("supervised_contrastive: against the definition", T, float, double) {
+    for (const shape& s : shapes) {
+        const ids labels = random_labels(s.n, s.classes);
+        // At temperature 0.05 logits of up to 20, 97 (no longer moderate) and 8000.
+        for (const double length : {1.0, 2.2, 20.0}) {
+            const auto z = unit_rows<T>(s.n, s.depth, 1, length);
+            for (const supcon_form form : forms) {
+                CAPTURE(s.n);
+                CAPTURE(s.depth);
+                CAPTURE(length);
+                CAPTURE(static_cast<int>(form));
+                const auto got = run(form, serial, z, labels, 0.05);
+                const auto want = reference(form, z, labels, 0.05);
+                const double largest = 20.0 * length * length, rows = static_cast<double>(s.n);
+                // An error of a logit shifts a probability by as much, relatively, and a gradient by that times length / t.
+                const tolerance logit = logit_error<T>(s.depth, largest);
+                CHECK(got.weight == want.weight);
+                CHECK_ALL_NEAR(got.lse, want.lse, logit);
+                CHECK_NEAR(got.loss, want.loss, logit.of(largest * rows));
+                CHECK_ALL_NEAR(got.rows, want.rows, logit.of(2.0 * largest * 20.0 * length));
+                CHECK_NEAR(got.temperature, want.temperature, logit.of(largest * largest * 20.0 * rows));
+            }
+        }
+    }
+}
+
+TEST_CASE("supervised_contrastive: a class of more rows than a span, beyond 1024 columns") {
+    const std::size_t n = 1101, depth = 4;
+    ids labels(n, 5);
+    for (std::size_t i = 0; i < n; i += 3) labels[i] = static_cast<std::uint32_t>(i);
+    for (const double length : {1.0, 4.0}) {
+        const auto z = unit_rows<float>(n, depth, 2, length);
+        for (const supcon_form form : forms) {
+            const auto got = run(form, serial, z, labels, 0.1);
+            const auto want = reference(form, z, labels, 0.1);
+            const tolerance logit = logit_error<float>(depth, 10.0 * length * length);
+            CHECK(got.weight == want.weight);
+            CHECK_ALL_NEAR(got.lse, want.lse, logit);
+            CHECK_NEAR(got.loss, want.loss, logit.of(10.0 * length * length * n));
+            CHECK_ALL_NEAR(got.rows, want.rows, logit.of(10.0 * length * length * 20.0 * length));
+        }
+    }
+}
+
+TEST_CASE("supervised_contrastive: gradients against central differences") {
+    const std::size_t n = 11, depth = 3;
+    const ids labels{0, 1, 0, 2, 1, 0, 5, 5, 1, 9, 0};
+    const auto start = random_normal<double>(n * depth, 0.0, 0.5, 4);
+    for (const supcon_form form : forms) {
+        // The last place is the temperature.
+        const auto split = [&](vector_view<const double> x) {
+            return std::vector<double>(x.begin(), x.begin() + n * depth);
+        };
+        const auto value = [&](vector_view<const double> x) {
+            return run(form, serial, split(x), labels, x[n * depth]).loss;
+        };
+        const auto gradient = [&](vector_view<const double> x, vector_view<double> out) {
+            const auto got = run(form, serial, split(x), labels, x[n * depth]);
+            for (std::size_t i = 0; i < n * depth; ++i) out[i] += got.rows[i];
+            out[n * depth] += got.temperature;
+        };
+        auto point = start;
+        point.push_back(0.3);
+        CHECK_LAW(testing::check_gradient(value, gradient, point));
+    }
+}
+
+TEST_CASE("supervised_contrastive: the order of rows, the names of labels and the type of labels do not matter") {
+    const std::size_t n = 230, depth = 6;
+    const auto z = unit_rows<double>(n, depth, 5);
+    const ids labels = random_labels(n, 40);
+    for (const supcon_form form : forms) {
+        const auto want = run(form, serial, z, labels, 0.2);
+        std::vector<double> turned(z.size());
+        ids names(n);
+        std::vector<std::int64_t> wide(n);
+        for (std::size_t i = 0; i < n; ++i) {
+            std::copy_n(z.begin() + static_cast<std::ptrdiff_t>(i * depth), depth,
+                        turned.begin() + static_cast<std::ptrdiff_t>((i * 7 + 3) % n * depth));
+            names[(i * 7 + 3) % n] = 4000000000u - 77777u * labels[i];
+            wide[i] = -1000000007LL * static_cast<std::int64_t>(labels[i]);
+        }
+        const auto got = run(form, serial, turned, names, 0.2);
+        CHECK_NEAR(got.loss, want.loss, reduction(n));
+        CHECK(got.weight == want.weight);
+        CHECK_NEAR(got.temperature, want.temperature, reduction(n).of(1e4));
+        for (std::size_t i = 0; i < n; ++i) {
+            const std::size_t at = (i * 7 + 3) % n;
+            CHECK_NEAR(got.lse[at], want.lse[i], reduction(n));
+            for (std::size_t d = 0; d < depth; ++d)
+                CHECK_NEAR(got.rows[at * depth + d], want.rows[i * depth + d], reduction(n).of(20.0));
+        }
+        std::vector<double> lse(n);
+        const mean_value m = supervised_contrastive(serial, view(z, n, depth), wide, lse, {0.2, form});
+        CHECK_NEAR(m.sum(), want.loss, reduction(n));
+        CHECK(lse == want.lse);
+    }
+}
+
+TEST_CASE("supervised_contrastive: the same bits for any number of threads, and without gradients") {
+    const std::size_t depth = 10;
+    exec::pool two(2), three(3);
+    for (const std::size_t n : {300u, 1300u}) {
+        ids labels = random_labels(n, n / 20);
+        if (n > 1000) std::fill(labels.begin(), labels.begin() + 1100, 3u);  // a class that threads share
+        for (const double length : {1.0, 20.0}) {
+            const auto z = unit_rows<float>(n, depth, 7, length);
+            for (const supcon_form form : forms) {
+                const auto want = run(form, serial, z, labels, 0.1);
+                CHECK(run(form, exec::host{two}, z, labels, 0.1) == want);
+                CHECK(run(form, exec::host{three}, z, labels, 0.1) == want);
+                std::vector<float> lse(n);
+                const auto m = supervised_contrastive(exec::host{three}, view(z, n, depth), labels, lse, {0.1, form});
+                CHECK(m.sum() == want.loss);
+                CHECK(lse == want.lse);
+            }
+        }
+    }
+}
+
+TEST_CASE("supervised_contrastive: what is not wanted stays untouched, and strides are kept") {
+    const std::size_t n = 29, depth = 5;
+    const auto tight = random_normal<float>(n * depth, 0.0, 0.3, 9);
+    const ids labels = random_labels(n, 6);
+    strided<float> rows(n, depth, 3, 1e9f);
+    for (std::size_t i = 0; i < n * depth; ++i) rows.view()(i / depth, i % depth) = tight[i];
+    const auto& fixed = rows;
+    for (const supcon_form form : forms) {
+        const auto want = run(form, serial, tight, labels, 0.1);
+        for (int wanted = 0; wanted < 4; ++wanted) {
+            std::vector<float> lse(n);
+            strided<float> slopes(n, depth, 3, 7.0f);
+            double temperature = 5.0;
+            supervised_contrastive_gradients<float> grads;
+            if (wanted & 1) grads.rows = slopes.view();
+            if (wanted & 2) grads.temperature = &temperature;
+            const auto m = supervised_contrastive(serial, fixed.view(), labels, lse, {0.1, form}, grads);
+            CHECK(m.sum() == want.loss);
+            CHECK(lse == want.lse);
+            CHECK_NEAR(temperature, 5.0 + ((wanted & 2) ? want.temperature : 0.0), reduction<double>(8).of(1e4));
+            CHECK(slopes.untouched());
+            for (std::size_t i = 0; i < n * depth; ++i) {
+                const double added = (wanted & 1) ? static_cast<double>(want.rows[i]) : 0.0;
+                CHECK_NEAR(slopes.view()(i / depth, i % depth), 7.0 + added, reduction<float>(16).of(16.0));
+            }
+        }
+    }
+}
+
+TEST_CASE("supervised_contrastive: scratch grows with the rows, not with their square") {
+    const std::size_t depth = 8;
+    for (const supcon_form form : forms) {
+        for (const std::size_t n : {1000u, 3000u}) {
+            const auto z = unit_rows<float>(n, depth, 15);
+            const ids labels = random_labels(n, 100);
+            std::vector<float> lse(n), slopes(n * depth);
+            const auto used = testing::count_allocations([&] {
+                supervised_contrastive(serial, view(z, n, depth), labels, lse, {0.1, form}, {view(slopes, n, depth)});
+            });
+            CHECK(used.peak_bytes > 0);
+            // Rows packed twice and their sums, padded to whole tiles; per row labels, sums and losses; the window of weights.
+            CHECK(used.peak_bytes <= n * (16 + 16 + 12) * sizeof(float) + 100 * n + 100 * 300 * sizeof(float) + 100000);
+        }
+    }
+}
+
+TEST_CASE("supervised_contrastive: finite logits of any size stay finite") {
+    const ids labels = random_labels(130, 20);
+    for (const double size : {1e-30, 1e2, 1e8, 1e15}) {
+        CAPTURE(size);
+        for (const supcon_form form : forms) {
+            const auto got = run(form, serial, unit_rows<float>(130, 4, 11, size), labels, 0.05);
+            CHECK(std::isfinite(got.loss));
+            CHECK(std::isfinite(got.temperature));
+            for (const float x : got.lse) CHECK(std::isfinite(x));
+            for (const float x : got.rows) CHECK(std::isfinite(x));
+        }
+    }
+}
+
+TEST_CASE("supervised_contrastive: small sums are exact to the type") {
+    // Every logit is -60 nats, the least that powers are taken of as they are; neither the diagonal nor the padding adds.
+    const ids labels{1, 1};
+    const auto got = run(supcon_form::out, serial, std::vector<double>{1.0, -1.0}, labels, 1.0 / 60.0);
+    CHECK_NEAR(got.lse[0], -60.0, reduction(4));
+    CHECK_NEAR(got.loss, 0.0, reduction(4).of(60.0));
+    const auto single = run(supcon_form::out, serial, std::vector<float>{1.0f, -1.0f}, labels, 1.0 / 60.0);
+    CHECK_NEAR(single.lse[0], -60.0, reduction<float>(4));
+}
+
+TEST_CASE("supervised_contrastive: pairs of a short and a long row") {
+    for (const double size : {1e8, 1e15}) {
+        const std::vector<float> z{static_cast<float>(size), static_cast<float>(3.0 / size), 1.0f, 2.0f};
+        const auto got = run(supcon_form::out, serial, z, ids{1, 1, 2, 2}, 1.0);
+        const auto want = reference(supcon_form::out, z, ids{1, 1, 2, 2}, 1.0);
+        CHECK_NEAR(got.loss, want.loss, reduction<float>(16).of(size));
+        CHECK_ALL_NEAR(got.rows, want.rows, reduction<float>(16).of(2.0 * size));
+    }
+}
+
+TEST_CASE("supervised_contrastive: a NaN reaches every row") {
+    auto z = unit_rows<float>(120, 4, 13);
+    z[4 * 5 + 1] = std::numeric_limits<float>::quiet_NaN();
+    for (const supcon_form form : forms) {
+        const auto got = run(form, serial, z, random_labels(120, 5), 0.1);
+        CHECK(std::isnan(got.loss));
+        for (const float x : got.lse) CHECK(std::isnan(x));
+    }
+}
+
+TEST_CASE("supervised_contrastive: bad input") {
+    const std::vector<float> six(6);
+    std::vector<float> two(2), three(3), four(4);
+    const ids labels{1, 1, 2}, short_labels{1, 1};
+    const auto z = view(six, 3, 2);
+    CHECK_THROWS_WITH_AS(supervised_contrastive(serial, z, short_labels, three),
+                         "supervised_contrastive: 3 rows but 2 labels", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(supervised_contrastive(serial, z, labels, two),
+                         "supervised_contrastive: 3 rows but room for 2 sums", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(supervised_contrastive(serial, z, labels, three, {.temperature = -1.0}),
+                         "supervised_contrastive: temperature must be positive and finite, got -1",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(supervised_contrastive(serial, z, labels, three, {}, {view(four, 2, 2)}),
+                         "supervised_contrastive: the gradient of rows is 2 x 2, not 3 x 2", std::invalid_argument);
+    std::vector<float> empty;
+    CHECK(std::isnan(supervised_contrastive(serial, matrix_view<const float>(), ids{}, empty).finish()));
+    // No row has a positive: no term, no gradient, but the sums.
+    for (const supcon_form form : forms) {
+        const auto got = run(form, serial, std::vector<float>{1.0f, 2.0f}, ids{1, 2}, 1.0);
+        CHECK(got.weight == 0.0);
+        CHECK(got.loss == 0.0);
+        CHECK(got.lse == std::vector<float>{2.0f, 2.0f});
+        CHECK(got.rows == std::vector<float>{0.0f, 0.0f});
+        CHECK(got.temperature == 0.0);
+    }
+}
+
+}  // namespace
