@@ -419,8 +419,6 @@ class reservoir {
             ++ends[owner(rows[k])];
             ++good;
         }
-        seen_.accepted += good;
-        seen_.rejected += m - good;
         std::size_t start = 0;
         for (std::size_t& end : ends) start += std::exchange(end, start);
         for (std::size_t k = 0; k < m; ++k) {
@@ -442,6 +440,8 @@ class reservoir {
                     batch, size, [&](std::size_t k) { return first + order[b + k]; }, block_rows, heads, hashes);
             }
         });
+        seen_.accepted += good;
+        seen_.rejected += m - good;
     }
 
     void load(const detail::reservoir_header& header, const detail::reservoir_columns& from) {

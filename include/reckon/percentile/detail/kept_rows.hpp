@@ -44,7 +44,7 @@ inline std::uint64_t sum_of_seen(std::uint64_t a, std::uint64_t b) noexcept {
 }
 
 // Events that are worked on together, so that memory is asked for before it is needed.
-inline constexpr std::size_t event_block = 64;
+inline constexpr std::size_t event_block = 256;
 
 // Values and predictions of the rows; NaN where a slot is empty.
 class feedback_rows {

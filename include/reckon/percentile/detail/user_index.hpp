@@ -75,7 +75,7 @@ class user_index {
     static constexpr std::size_t most_groups = 341;
     static constexpr std::uint32_t most_depth = 24;  // the other 40 bits pick group and tag
 
-    // Twelve places in a cache line; a tag is 0 where nothing is, and odd elsewhere.
+    // Twelve places in a cache line; a tag is 0 where nothing is, and not 0 elsewhere.
     struct alignas(64) group {
         std::uint8_t tags[16] = {};  // the last four are not used
         std::uint32_t rows[group_size] = {};
@@ -101,7 +101,8 @@ class user_index {
         return static_cast<std::size_t>(((hash & 0xffffffffu) * groups) >> 32);
     }
     static RECKON_INLINE std::uint8_t tag(std::uint64_t hash) noexcept {
-        return static_cast<std::uint8_t>((hash >> 32) | 1);
+        const auto byte = static_cast<std::uint8_t>(hash >> 32);
+        return static_cast<std::uint8_t>(byte + (byte == 0 ? 1 : 0));
     }
     static table empty_table(std::size_t groups, std::uint32_t depth) {
         table t;
