@@ -307,8 +307,7 @@ void row_percentiles(const Policy& where, const sorted_histories& histories, con
         exec::map_parts(
             where, visits.size(),
             [&](std::size_t first, std::size_t n) {
-                std::size_t asked = 0, levels_of = 0;
-                detail::row_levels levels(0);
+                std::size_t asked = 0;
                 for (std::size_t i = 0; i < n; ++i) {
                     const std::size_t s = static_cast<std::size_t>(ids[first + i]);
                     const std::size_t count = histories.count(s);
@@ -317,7 +316,7 @@ void row_percentiles(const Policy& where, const sorted_histories& histories, con
                         const std::size_t next = static_cast<std::size_t>(ids[first + asked]);
                         detail::prefetch_row(histories.data(next), histories.count(next) + 16);
                     }
-                    if (count != levels_of) levels = detail::row_levels(levels_of = count);
+                    const detail::row_levels levels(count);
                     const float* const row = histories.data(s);
                     const std::size_t at = visits.first(first + i);
                     detail::map_percentiles<Side>(count, columns.queries.data() + at, visits.count(first + i),
