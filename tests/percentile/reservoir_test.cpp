@@ -408,6 +408,9 @@ TEST_CASE_TEMPLATE("reservoir: any failing allocation leaves it usable", S, samp
     };
     CHECK_LAW(testing::check_allocation(
         make, [&](reservoir<S>& r) { offer(r, in); }, usable));
+    exec::pool pool(2);
+    CHECK_LAW(testing::check_allocation(
+        make, [&](reservoir<S>& r) { offer(r, in, exec::host{pool}); }, usable));
     // Some users of the other one are here already.
     auto other = make();
     offer(other, random_events(900, 600, 5, 14));

@@ -9,19 +9,11 @@
 #include "reckon/exec/policies.hpp"
 #include "reckon/metrics/detail/top_hits.hpp"
 #include "reckon/metrics/list_mean.hpp"
-#include "reckon/metrics/tie_rule.hpp"
+#include "reckon/metrics/relevance_at_k.hpp"
 
 namespace reckon {
 
-struct precision_options {
-    /// Ranks that count; 0 for all.
-    std::size_t k = 10;
-    /// >= 0. A row is relevant when its label is above.
-    double threshold = 0.0;
-    tie_rule ties = tie_rule::expected;
-    /// What a list without a relevant row counts.
-    empty_rule empty = empty_rule::skip;
-};
+using precision_options = relevance_at_k_options;
 
 /// Precision at k: relevant rows on the first k ranks over k, also where the list is shorter (trec_eval does the same,
 /// xgboost divides by the length). With k = 0 over the length of the list.

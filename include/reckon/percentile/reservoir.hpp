@@ -52,6 +52,20 @@ struct offered_events {
         if (!times.empty()) ok = ok && std::isfinite(time(i)) && std::isfinite(time(i) * rate);
         return ok;
     }
+    // usable(i) for all m events from `first` on, without jumps.
+    bool all_usable(std::size_t first, std::size_t m) const noexcept {
+        unsigned unfit = 0;
+        for (std::size_t i = first; i < first + m; ++i) unfit |= feedback[i] == feedback[i] ? 0u : 1u;
+        if (!predictions.empty()) {
+            for (std::size_t i = first; i < first + m; ++i) unfit |= predictions[i] == predictions[i] ? 0u : 1u;
+        }
+        if (!times.empty()) {
+            for (std::size_t i = first; i < first + m; ++i) {
+                unfit |= std::isfinite(time(i)) && std::isfinite(time(i) * rate) ? 0u : 1u;
+            }
+        }
+        return unfit == 0;
+    }
 };
 
 }  // namespace detail
@@ -217,8 +231,9 @@ class reservoir {
   private:
     using row_store = std::conditional_t<Sampling::is_keyed, detail::keyed_rows<Sampling>, detail::streamed_rows>;
 
-    // Events that are worked on together, so that memory is asked for before it is needed.
-    static constexpr std::size_t block = 64;
+    using head_type = typename row_store::head_type;
+
+    static constexpr std::size_t block = detail::event_block;
     // Events whose owners are found together under exec::host.
     static constexpr std::size_t chunk = std::size_t{1} << 16;
 
@@ -288,34 +303,28 @@ class reservoir {
         return row;
     }
 
-    // Hashes of the users of m events, rows that are probably theirs, and the memory that is needed, on its way.
+    // Hashes of the users of m events, rows that are probably theirs, and their heads, which are on their way from memory.
     template <class Batch>
     RECKON_INLINE void look_ahead(const Batch& batch, std::size_t first, std::size_t m, std::uint64_t* hashes,
-                                  std::uint32_t* rows) const noexcept {
+                                  std::uint32_t* rows, head_type** heads) noexcept {
         const void* begins[block];
+        for (std::size_t k = 0; k < m; ++k) hashes[k] = detail::hash_of_user(seed_, batch.user(first + k));
         for (std::size_t k = 0; k < m; ++k) {
-            hashes[k] = detail::hash_of_user(seed_, batch.user(first + k));
             begins[k] = index_.begin(hashes[k]);
             detail::prefetch_read(begins[k]);
         }
         for (std::size_t k = 0; k < m; ++k) {
             rows[k] = index_.candidate(begins[k], hashes[k]);
-            detail::prefetch_write(rows_.head(rows[k]));
+            heads[k] = rows_.head(rows[k]);
+            detail::prefetch_write(heads[k]);
         }
     }
 
-    // An event with its row, and the key or slot that decides about it.
-    struct admitted {
-        key_type key;
-        std::uint32_t row;
-        std::uint32_t k;
-    };
-
-    // Offers m <= block events to their rows. item(k) is the number of an event in the batch, rows[k] its row; hashes are
-    // those of the users and are overwritten.
+    // Offers m <= block events to their rows. item(k) is the number of an event in the batch, rows[k] its row and
+    // heads[k] the head of it; hashes are those of the users and are overwritten.
     template <class Isa, class Batch, class Item>
     RECKON_INLINE void offer_rows(const Batch& batch, std::size_t m, Item&& item, const std::uint32_t* rows,
-                                  std::uint64_t* hashes) noexcept {
+                                  head_type* const* heads, std::uint64_t* hashes) noexcept {
         key_type keys[block];
         double times[Sampling::is_timed ? block : 1] = {};
         for (std::size_t k = 0; k < m; ++k) hashes[k] = detail::hash_of_event(hashes[k], batch.event(item(k)));
@@ -323,18 +332,16 @@ class reservoir {
             for (std::size_t k = 0; k < m; ++k) times[k] = batch.time(item(k));
         }
         sampling_.template make_keys<Isa>(hashes, times, m, keys);
-        admitted kept[block];
-        std::size_t count = 0;
-        for (std::size_t k = 0; k < m; ++k) {
-            // Without a branch that would be hard to predict.
-            const bool enters = rows_.admit(rows[k], keys[k]);
-            kept[count] = {keys[k], rows[k], static_cast<std::uint32_t>(k)};
-            count += enters ? 1 : 0;
-        }
-        for (std::size_t a = 0; a < count; ++a) rows_.prefetch(kept[a].row, kept[a].key);
+        std::uint32_t kept[block];
+        const std::size_t count = rows_.admit(heads, keys, m, kept);
+        // All at once would be more than the processor asks memory for at a time.
+        constexpr std::size_t ahead = 8;
+        const auto prefetch = [&](std::size_t a) { rows_.prefetch(rows[kept[a]], keys[kept[a]]); };
+        for (std::size_t a = 0; a < (std::min)(count, ahead); ++a) prefetch(a);
         for (std::size_t a = 0; a < count; ++a) {
-            const std::size_t i = item(kept[a].k);
-            rows_.template keep<Isa>(kept[a].row, kept[a].key, batch.feedback[i], batch.prediction(i));
+            if (a + ahead < count) prefetch(a + ahead);
+            const std::size_t k = kept[a], i = item(k);
+            rows_.template keep<Isa>(rows[k], keys[k], batch.feedback[i], batch.prediction(i));
         }
     }
 
@@ -342,20 +349,37 @@ class reservoir {
     void offer_block(const Batch& batch, std::size_t first, std::size_t m) {
         std::uint64_t hashes[block];
         std::uint32_t rows[block], items[block];
-        look_ahead(batch, first, m, hashes, rows);
-        std::size_t good = 0;
+        head_type* heads[block];
+        look_ahead(batch, first, m, hashes, rows, heads);
+        const std::size_t held = held_;
+        std::size_t strangers = 0, good = m;
         for (std::size_t k = 0; k < m; ++k) {
-            const std::size_t i = first + k;
-            if (!batch.usable(i)) continue;
-            const std::uint64_t user = batch.user(i);
-            rows[good] = rows_.user(rows[k]) == user ? rows[k] : find_or_add(user, hashes[k]);
-            items[good] = static_cast<std::uint32_t>(k);
-            hashes[good++] = hashes[k];
+            items[strangers] = static_cast<std::uint32_t>(k);
+            strangers += heads[k]->user != batch.user(first + k) ? 1 : 0;
+        }
+        for (std::size_t s = 0; s < strangers; ++s) {
+            const std::size_t k = items[s];
+            if (batch.usable(first + k)) rows[k] = find_or_add(batch.user(first + k), hashes[k]);
+        }
+        for (std::size_t s = 0; s < strangers; ++s) heads[items[s]] = rows_.head(rows[items[s]]);
+        if (held_ != held) {  // heads may have moved
+            for (std::size_t k = 0; k < m; ++k) heads[k] = rows_.head(rows[k]);
+        }
+        for (std::size_t k = 0; k < m; ++k) items[k] = static_cast<std::uint32_t>(k);
+        if (!batch.all_usable(first, m)) {
+            good = 0;
+            for (std::size_t k = 0; k < m; ++k) {
+                if (!batch.usable(first + k)) continue;
+                rows[good] = rows[k];
+                heads[good] = heads[k];
+                hashes[good] = hashes[k];
+                items[good++] = static_cast<std::uint32_t>(k);
+            }
         }
         seen_.accepted += good;
         seen_.rejected += m - good;
         offer_rows<Isa>(
-            batch, good, [&](std::size_t k) { return first + items[k]; }, rows, hashes);
+            batch, good, [&](std::size_t k) { return first + items[k]; }, rows, heads, hashes);
     }
 
     // As offer_block for many events: rows are found in parallel, new ones added in order, and then each of 64 groups of
@@ -369,15 +393,16 @@ class reservoir {
         scratch_array<std::uint32_t> rows(m), order(m);
         exec::map_parts(where, m, [&](std::size_t begin, std::size_t count) {
             std::uint64_t hashes[block];
+            head_type* heads[block];
             for (std::size_t b = begin; b < begin + count; b += block) {
                 const std::size_t size = (std::min)(block, begin + count - b);
                 std::uint32_t* const found = rows.data() + b;
-                look_ahead(batch, first + b, size, hashes, found);
+                look_ahead(batch, first + b, size, hashes, found, heads);
                 for (std::size_t k = 0; k < size; ++k) {
                     const std::uint64_t user = batch.user(first + b + k);
                     if (!batch.usable(first + b + k)) {
                         found[k] = unusable;
-                    } else if (rows_.user(found[k]) != user) {
+                    } else if (heads[k]->user != user) {
                         found[k] = find(user, hashes[k]);
                     }
                 }
@@ -394,8 +419,6 @@ class reservoir {
             ++ends[owner(rows[k])];
             ++good;
         }
-        seen_.accepted += good;
-        seen_.rejected += m - good;
         std::size_t start = 0;
         for (std::size_t& end : ends) start += std::exchange(end, start);
         for (std::size_t k = 0; k < m; ++k) {
@@ -404,17 +427,21 @@ class reservoir {
         exec::for_each_index(where, owners, [&](std::size_t o) {
             std::uint64_t hashes[block];
             std::uint32_t block_rows[block];
+            head_type* heads[block];
             for (std::size_t b = o == 0 ? 0 : ends[o - 1]; b < ends[o]; b += block) {
                 const std::size_t size = (std::min)(block, ends[o] - b);
                 for (std::size_t k = 0; k < size; ++k) {
                     block_rows[k] = rows[order[b + k]];
-                    detail::prefetch_write(rows_.head(block_rows[k]));
+                    heads[k] = rows_.head(block_rows[k]);
+                    detail::prefetch_write(heads[k]);
                     hashes[k] = detail::hash_of_user(seed_, batch.user(first + order[b + k]));
                 }
                 offer_rows<Isa>(
-                    batch, size, [&](std::size_t k) { return first + order[b + k]; }, block_rows, hashes);
+                    batch, size, [&](std::size_t k) { return first + order[b + k]; }, block_rows, heads, hashes);
             }
         });
+        seen_.accepted += good;
+        seen_.rejected += m - good;
     }
 
     void load(const detail::reservoir_header& header, const detail::reservoir_columns& from) {

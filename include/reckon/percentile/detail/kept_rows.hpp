@@ -43,6 +43,9 @@ inline std::uint64_t sum_of_seen(std::uint64_t a, std::uint64_t b) noexcept {
     return (std::min)(a + b, most_seen);
 }
 
+// Events that are worked on together, so that memory is asked for before it is needed.
+inline constexpr std::size_t event_block = 256;
+
 // Values and predictions of the rows; NaN where a slot is empty.
 class feedback_rows {
   public:
@@ -90,29 +93,33 @@ inline constexpr Key no_key = -simd::float_format<Key>::infinity;
 template <class Key>
 struct key_places {
     bool same = false;            // whether the new key is there
-    Key runner_up = no_key<Key>;  // largest key but `largest`
+    Key runner_up = no_key<Key>;  // largest key but `largest`, and its place
+    std::size_t place = 0;
 };
 template <class Isa, class Key>
 RECKON_INLINE key_places<Key> look_through(const Key* keys, std::size_t count, Key key, Key largest) noexcept {
     using pack = simd::pack<Key, Isa>;
     static_assert(row_block % pack::lanes == 0);
-    const pack wanted(key), left_out(largest), bottom(no_key<Key>);
-    pack top = bottom, other_top = bottom;
+    const pack wanted(key), left_out(largest), bottom(no_key<Key>), step(static_cast<Key>(pack::lanes));
+    pack top = bottom, places(Key(0)), at(Key(0));  // places as numbers: at most 2^20, exact in Key
     auto same = bottom == wanted;
-    const auto visit = [&](std::size_t at, pack& most) {
-        const pack k = pack::load(keys + at);
-        same = same | (k == wanted);
-        most = maximum(most, select(k == left_out, bottom, k));
-    };
-    std::size_t i = 0;
-    for (; i + pack::lanes < count; i += 2 * pack::lanes) {  // two chains hide the latency of maximum
-        visit(i, top);
-        visit(i + pack::lanes, other_top);
+    for (std::size_t i = 0; i < count; i += pack::lanes, at += step) {
+        const pack read = pack::load(keys + i);
+        same = same | (read == wanted);
+        const pack k = select(read == left_out, bottom, read);
+        places = select(top < k, at, places);
+        top = maximum(top, k);
     }
-    if (i < count) visit(i, top);
-    Key lanes[pack::lanes];
-    maximum(top, other_top).store(lanes);
-    return {any(same), *std::max_element(lanes, lanes + pack::lanes)};
+    Key tops[pack::lanes], firsts[pack::lanes];
+    top.store(tops);
+    places.store(firsts);
+    key_places<Key> found{any(same), tops[0], static_cast<std::size_t>(firsts[0])};
+    for (std::size_t lane = 1; lane < pack::lanes; ++lane) {
+        const bool larger = tops[lane] > found.runner_up;
+        found.runner_up = larger ? tops[lane] : found.runner_up;
+        found.place = larger ? static_cast<std::size_t>(firsts[lane]) + lane : found.place;
+    }
+    return found;
 }
 // Place of a key that is there.
 template <class Isa, class Key>
@@ -138,6 +145,13 @@ template <class Sampling>
 class keyed_rows {
   public:
     using key_type = typename Sampling::key_type;
+    struct head_type {
+        std::uint64_t user;
+        std::uint64_t seen;
+        key_type limit;  // largest key of a full row; keys above it are not kept
+        std::uint32_t
+            next;  // slot that the next key is written to: the first empty one, or `full` and that of the limit
+    };
 
     keyed_rows(std::size_t capacity, bool predictions)
         : capacity_(static_cast<std::uint32_t>(capacity)),
@@ -154,7 +168,8 @@ class keyed_rows {
         feedback_.start(row);
         std::fill_n(keys_.row(row), feedback_.stride(), no_key<key_type>);
     }
-    RECKON_INLINE const void* head(std::uint32_t row) const noexcept { return heads_.row(row); }
+    RECKON_INLINE head_type* head(std::uint32_t row) noexcept { return heads_.row(row); }
+    RECKON_INLINE const head_type* head(std::uint32_t row) const noexcept { return heads_.row(row); }
     RECKON_INLINE std::uint64_t user(std::uint32_t row) const noexcept { return heads_.row(row)->user; }
     std::uint64_t seen(std::uint32_t row) const noexcept { return heads_.row(row)->seen; }
     std::uint32_t count(std::uint32_t row) const noexcept {
@@ -164,11 +179,18 @@ class keyed_rows {
     const feedback_rows& feedback() const noexcept { return feedback_; }
     const key_type* keys(std::uint32_t row) const noexcept { return keys_.row(row); }
 
-    // Counts an event; false when its key is too large to be kept, now and later.
-    RECKON_INLINE bool admit(std::uint32_t row, key_type& key) noexcept {
-        head_type& h = *heads_.row(row);
-        ++h.seen;
-        return key <= h.limit;
+    // Counts m <= event_block events and lists those whose keys are not too large to be kept, now and later.
+    RECKON_INLINE std::size_t admit(head_type* const* heads, key_type* keys, std::size_t m,
+                                    std::uint32_t* kept) noexcept {
+        std::size_t count = 0;
+        for (std::size_t k = 0; k < m; ++k) {
+            head_type& h = *heads[k];
+            ++h.seen;
+            // Without a branch that would be hard to predict.
+            kept[count] = static_cast<std::uint32_t>(k);
+            count += keys[k] <= h.limit ? 1 : 0;
+        }
+        return count;
     }
     RECKON_INLINE void prefetch(std::uint32_t row, key_type) const noexcept {
         const std::uint32_t next = heads_.row(row)->next;
@@ -176,7 +198,7 @@ class keyed_rows {
         feedback_.prefetch(row, place);
         const key_type* const keys = keys_.row(row);
         constexpr std::size_t line = 64 / sizeof(key_type);
-        for (std::size_t i = 0; i < used; i += line) prefetch_write(keys + i);
+        for (std::size_t i = 0; i < used; i += line) prefetch_read(keys + i);
     }
     // Lets an admitted event in.
     template <class Isa>
@@ -200,7 +222,7 @@ class keyed_rows {
         }
         const bool is_largest = key > found.runner_up;
         h.limit = is_largest ? key : found.runner_up;
-        h.next = static_cast<std::uint32_t>(is_largest ? place : place_of<Isa>(keys, h.limit)) | full;
+        h.next = static_cast<std::uint32_t>(is_largest ? place : found.place) | full;
     }
     // Lets in what another row of the same user keeps. `other` may be this.
     template <class Isa>
@@ -240,14 +262,6 @@ class keyed_rows {
   private:
     static constexpr std::uint32_t full = std::uint32_t{1} << 31;
 
-    struct head_type {
-        std::uint64_t user;
-        std::uint64_t seen;
-        key_type limit;  // largest key of a full row; keys above it are not kept
-        std::uint32_t
-            next;  // slot that the next key is written to: the first empty one, or `full` and that of the limit
-    };
-
     // Two values of one event, or of two events that share a key: the one with the smaller hash stays, so that order
     // does not matter and neither large nor small values are favoured.
     void settle(std::uint32_t row, std::size_t place, float value, float prediction) noexcept {
@@ -268,6 +282,10 @@ class keyed_rows {
 class streamed_rows {
   public:
     using key_type = std::uint64_t;
+    struct head_type {
+        std::uint64_t user;
+        std::uint64_t seen;
+    };
 
     streamed_rows(std::size_t capacity, bool predictions)
         : capacity_(static_cast<std::uint32_t>(capacity)), feedback_(capacity, predictions) {}
@@ -280,18 +298,27 @@ class streamed_rows {
         *heads_.row(row) = {user, 0};
         feedback_.start(row);
     }
-    RECKON_INLINE const void* head(std::uint32_t row) const noexcept { return heads_.row(row); }
+    RECKON_INLINE head_type* head(std::uint32_t row) noexcept { return heads_.row(row); }
+    RECKON_INLINE const head_type* head(std::uint32_t row) const noexcept { return heads_.row(row); }
     RECKON_INLINE std::uint64_t user(std::uint32_t row) const noexcept { return heads_.row(row)->user; }
     std::uint64_t seen(std::uint32_t row) const noexcept { return heads_.row(row)->seen; }
     std::uint32_t count(std::uint32_t row) const noexcept { return filled(heads_.row(row)->seen); }
     const feedback_rows& feedback() const noexcept { return feedback_; }
     const key_type* keys(std::uint32_t) const noexcept { return nullptr; }
 
-    RECKON_INLINE bool admit(std::uint32_t row, key_type& key) noexcept {
-        const std::uint64_t before = heads_.row(row)->seen++;
-        const std::uint64_t drawn = scale_bits(mix_bits(key + before * hash_step), before + 1);
-        key = before < capacity_ ? before : drawn;
-        return key < capacity_;
+    RECKON_INLINE std::size_t admit(head_type* const* heads, key_type* keys, std::size_t m,
+                                    std::uint32_t* kept) noexcept {
+        std::uint64_t before[event_block];
+        for (std::size_t k = 0; k < m; ++k) before[k] = heads[k]->seen++;
+        for (std::size_t k = 0; k < m; ++k) keys[k] = mix_bits(keys[k] + before[k] * hash_step);
+        std::size_t count = 0;
+        for (std::size_t k = 0; k < m; ++k) {
+            const std::uint64_t drawn = scale_bits(keys[k], before[k] + 1);
+            keys[k] = before[k] < capacity_ ? before[k] : drawn;
+            kept[count] = static_cast<std::uint32_t>(k);
+            count += keys[k] < capacity_ ? 1 : 0;
+        }
+        return count;
     }
     RECKON_INLINE void prefetch(std::uint32_t row, key_type place) const noexcept {
         feedback_.prefetch(row, static_cast<std::size_t>(place));
@@ -349,11 +376,6 @@ class streamed_rows {
     std::size_t memory_bytes() const noexcept { return heads_.memory_bytes() + feedback_.memory_bytes(); }
 
   private:
-    struct head_type {
-        std::uint64_t user;
-        std::uint64_t seen;
-    };
-
     std::uint32_t filled(std::uint64_t seen) const noexcept {
         return seen < capacity_ ? static_cast<std::uint32_t>(seen) : capacity_;
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "reckon/core/config.hpp"
+#include "reckon/core/equal_bytes.hpp"
 #include "reckon/percentile/history.hpp"
 
 namespace reckon::detail {
@@ -26,8 +27,8 @@ class user_index {
         const table& t = table_of(hash);
         for (std::size_t g = home(hash, t.groups.size());;) {
             const group& at = t.groups[g];
-            for (std::uint64_t hits = at.places(tag(hash)); hits != 0; hits &= hits - 1) {
-                const std::uint32_t row = at.rows[group::lowest(hits)];
+            for (std::uint32_t hits = at.places(tag(hash)); hits != 0; hits &= hits - 1) {
+                const std::uint32_t row = at.rows[std::countr_zero(hits)];
                 if (same(row)) return row;
             }
             if (at.places(0) != 0) return no_history;
@@ -39,11 +40,10 @@ class user_index {
         const table& t = table_of(hash);
         return t.groups.data() + home(hash, t.groups.size());
     }
-    // The row that find() asks about first, or some other one: what stands in the place of bit 56.
+    // The row that find() asks about first, or some other one: what stands in the last place.
     static RECKON_INLINE std::uint32_t candidate(const void* begin, std::uint64_t hash) noexcept {
         const group& at = *static_cast<const group*>(begin);
-        const std::uint64_t hits = at.places(tag(hash)) | (std::uint64_t{1} << 56);
-        return at.rows[group::lowest(hits)];
+        return at.rows[std::countr_zero(at.places(tag(hash)) | (1u << (group_size - 1)))];
     }
     // Adds a row that is not there; hash_of(row) is needed for those that move. Changes nothing when memory runs out.
     template <class HashOf>
@@ -74,26 +74,15 @@ class user_index {
     static constexpr std::size_t group_size = 12;
     static constexpr std::size_t most_groups = 341;
     static constexpr std::uint32_t most_depth = 24;  // the other 40 bits pick group and tag
-    static constexpr std::uint64_t every_byte = 0x0101010101010101u;
 
-    // Twelve places in a cache line; a tag is 0 where nothing is, and odd elsewhere.
+    // Twelve places in a cache line; a tag is 0 where nothing is, and not 0 elsewhere.
     struct alignas(64) group {
-        std::uint64_t low_tags = 0;
-        std::uint32_t high_tags = 0;
-        std::uint32_t unused = 0;
+        std::uint8_t tags[16] = {};  // the last four are not used
         std::uint32_t rows[group_size] = {};
 
-        // One bit for every place with this tag, and perhaps for some above the lowest of them. Of the bits of a byte
-        // the first stands for a place in low_tags, the second for one in high_tags.
-        RECKON_INLINE std::uint64_t places(std::uint64_t tag) const noexcept {
-            const std::uint64_t wanted = tag * every_byte;
-            const std::uint64_t low = low_tags ^ wanted, high = (high_tags ^ wanted) | 0xffffffff00000000u;
-            return (((low - every_byte) & ~low & (every_byte << 7)) >> 7) |
-                   (((high - every_byte) & ~high & (every_byte << 7)) >> 6);
-        }
-        static RECKON_INLINE std::size_t lowest(std::uint64_t places) noexcept {
-            const auto bit = static_cast<std::size_t>(std::countr_zero(places));
-            return bit / 8 + bit % 8 * 8;
+        // One bit for every place with this tag.
+        RECKON_INLINE std::uint32_t places(std::uint8_t tag) const noexcept {
+            return equal_bytes(tags, tag) & ((1u << group_size) - 1);
         }
     };
     struct table {
@@ -111,7 +100,10 @@ class user_index {
     static RECKON_INLINE std::size_t home(std::uint64_t hash, std::size_t groups) noexcept {
         return static_cast<std::size_t>(((hash & 0xffffffffu) * groups) >> 32);
     }
-    static RECKON_INLINE std::uint64_t tag(std::uint64_t hash) noexcept { return ((hash >> 32) & 0xff) | 1; }
+    static RECKON_INLINE std::uint8_t tag(std::uint64_t hash) noexcept {
+        const auto byte = static_cast<std::uint8_t>(hash >> 32);
+        return static_cast<std::uint8_t>(byte + (byte == 0 ? 1 : 0));
+    }
     static table empty_table(std::size_t groups, std::uint32_t depth) {
         table t;
         t.groups = std::vector<group>(groups < most_groups || depth == most_depth ? groups : most_groups);
@@ -122,8 +114,7 @@ class user_index {
     static void for_each_row(const table& t, Visit&& visit) {
         for (const group& g : t.groups) {
             for (std::size_t i = 0; i < group_size; ++i) {
-                const std::uint64_t tags = i < 8 ? g.low_tags >> (8 * i) : std::uint64_t{g.high_tags} >> (8 * (i - 8));
-                if ((tags & 1) != 0) visit(g.rows[i]);
+                if (g.tags[i] != 0) visit(g.rows[i]);
             }
         }
     }
@@ -131,12 +122,8 @@ class user_index {
         std::size_t at = home(hash, t.groups.size());
         while (t.groups[at].places(0) == 0) at = at + 1 == t.groups.size() ? 0 : at + 1;
         group& g = t.groups[at];
-        const std::size_t i = group::lowest(g.places(0));
-        if (i < 8) {
-            g.low_tags |= tag(hash) << (8 * i);
-        } else {
-            g.high_tags |= static_cast<std::uint32_t>(tag(hash) << (8 * (i - 8)));
-        }
+        const int i = std::countr_zero(g.places(0));
+        g.tags[i] = tag(hash);
         g.rows[i] = row;
         ++t.used;
     }
