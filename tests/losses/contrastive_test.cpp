@@ -3,9 +3,11 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "reckon/exec/pool.hpp"
@@ -360,6 +362,252 @@ TEST_CASE("info_nce: a NaN reaches its own row and every key") {
         CHECK(std::isnan(got.queries[i * 4]) == (i == 5));
     }
     for (const float x : got.keys) CHECK(std::isnan(x));
+}
+
+// InfoNCE with everything that it can take.
+template <class T>
+struct extras {
+    info_nce_options options;
+    contrastive_columns<T> columns;
+};
+template <class T, class Policy>
+result<T> run(const Policy& where, const extras<T>& with, const std::vector<T>& q, const std::vector<T>& k,
+              std::size_t depth) {
+    const std::size_t b = q.size() / depth, n = k.size() / depth;
+    result<T> out;
+    out.row_lse.resize(b);
+    out.queries.resize(q.size());
+    out.keys.resize(k.size());
+    out.column_lse.resize(b);  // gradients of the temperatures of rows
+    const auto m = info_nce(where, view(q, b, depth), view(k, n, depth), out.row_lse, with.options,
+                            {.queries = view(out.queries, b, depth),
+                             .keys = view(out.keys, n, depth),
+                             .temperature = &out.temperature,
+                             .temperatures = view(out.column_lse)},
+                            with.columns);
+    out.loss = m.sum();
+    out.weight = m.weight();
+    return out;
+}
+
+TEST_CASE("info_nce with options: worked example") {
+    // Logits of query 0: 1 with its own key, 0 and 1 with the others; key 2 has the label of key 0.
+    const std::vector<double> q{1, 0}, k{1, 0, 0, 1, 1, 0};
+    const std::vector<std::uint64_t> labels{5, 6, 5}, query_label{6};
+    const double with_all = std::log(2.0 * std::exp(1.0) + 1.0);
+    CHECK_NEAR(run(serial, {{.temperature = 1.0}, {}}, q, k, 2).loss, with_all - 1.0, reduction(8));
+    CHECK_NEAR(run(serial, {{.temperature = 1.0}, {.key_labels = input(labels)}}, q, k, 2).loss,
+               std::log(std::exp(1.0) + 1.0) - 1.0, reduction(8));
+    CHECK_NEAR(
+        run(serial, {{.temperature = 1.0}, {.key_labels = input(labels), .query_labels = input(query_label)}}, q, k, 2)
+            .loss,
+        std::log(2.0 * std::exp(1.0)) - 1.0, reduction(8));
+    // Hardness 1: two negatives count 2 (e^0 + e^2) / (e^0 + e^1).
+    const double hard = 2.0 * (1.0 + std::exp(2.0)) / (1.0 + std::exp(1.0));
+    CHECK_NEAR(run(serial, {{.temperature = 1.0, .hardness = 1.0}, {}}, q, k, 2).loss,
+               std::log(std::exp(1.0) + hard) - 1.0, reduction(8));
+    // Key 1 as the positive.
+    CHECK_NEAR(run(serial, {{.temperature = 1.0, .first_positive = 1}, {}}, q, k, 2).loss, with_all, reduction(8));
+    // Distances 0, 2 and 0; cosines are the dot products of these rows.
+    CHECK_NEAR(run(serial, {{.temperature = 1.0, .metric = similarity::squared_distance}, {}}, q, k, 2).loss,
+               std::log(2.0 + std::exp(-2.0)), reduction(8));
+    CHECK_NEAR(run(serial, {{.temperature = 1.0, .metric = similarity::cosine}, {}}, q, k, 2).loss, with_all - 1.0,
+               reduction(8));
+}
+
+TEST_CASE("info_nce with options: PyTorch") {
+    const fixture data("contrastive.txt");
+    for (const std::string name : {"one", "usual", "negatives", "tile", "logits80", "logits1e4", "equal", "narrow"}) {
+        const auto depth = static_cast<std::size_t>(data.as<double>(name + ".shape")[2]);
+        const double batch = data.as<double>(name + ".shape")[0], t = data.value(name + ".t");
+        const auto q = data.as<double>(name + ".q"), k = data.as<double>(name + ".k"),
+                   ts = data.as<double>(name + ".ts");
+        const auto labels = data.as<std::uint64_t>(name + ".labels"), own = data.as<std::uint64_t>(name + ".own");
+        for (const std::string kind : {"cosine", "distance", "rows", "labels", "hard", "all"}) {
+            CAPTURE(name);
+            CAPTURE(kind);
+            const bool all = kind == "all";
+            extras<double> with;
+            with.options.temperature = t;
+            if (kind == "cosine") with.options.metric = similarity::cosine;
+            if (kind == "distance" || all) with.options.metric = similarity::squared_distance;
+            if (kind == "hard" || all) with.options.hardness = 0.7;
+            if (kind == "rows" || all) with.columns.temperatures = input(ts);
+            if (kind == "labels" || all)
+                with.columns.key_labels = input(labels), with.columns.query_labels = input(own);
+            const auto got = run(serial, with, q, k, depth);
+            const std::string want = name + "." + kind;
+            double largest = 1.0;
+            for (const double x : data.as<double>(want + ".lse")) largest = std::fmax(largest, std::fabs(x));
+            const tolerance bound = logit_error<double>(64, (largest + 1.0) * batch * 16.0 / t);
+            CHECK_NEAR(got.loss, data.value(want + ".loss"), bound);
+            CHECK_ALL_NEAR(got.row_lse, data.as<double>(want + ".lse"), bound);
+            CHECK_ALL_NEAR(got.queries, data.as<double>(want + ".dq"), bound);
+            CHECK_ALL_NEAR(got.keys, data.as<double>(want + ".dk"), bound);
+            const auto warmth = data.as<double>(want + ".dt");
+            double sum = 0.0;
+            for (const double x : warmth) sum += x;
+            CHECK_NEAR(got.temperature, sum, bound.of((largest + 1.0) * batch * 16.0 / (t * t)));
+            if (warmth.size() == ts.size() && (kind == "rows" || all)) {
+                CHECK_ALL_NEAR(got.column_lse, warmth, bound.of((largest + 1.0) * batch * 16.0 / (t * t)));
+            }
+        }
+    }
+}
+
+TEST_CASE_TEMPLATE("info_nce with options: rows as a whole and powers in registers agree", T, float, double) {
+    for (const shape& s : shapes) {
+        const auto q = unit_rows<T>(s.batch, s.depth, 21), k = unit_rows<T>(s.keys, s.depth, 22);
+        std::vector<std::uint64_t> distinct(s.keys);
+        for (std::size_t j = 0; j < s.keys; ++j) distinct[j] = (s.keys - j) * 0x9E3779B97F4A7C15u;
+        const std::vector<T> temperatures(s.batch, T(0.0625));
+        for (const similarity metric : {similarity::dot, similarity::cosine, similarity::squared_distance}) {
+            CAPTURE(s.batch);
+            CAPTURE(s.depth);
+            const info_nce_options options{.temperature = 0.0625, .metric = metric};
+            const auto want = run(serial, extras<T>{options, {}}, q, k, s.depth);
+            const auto got = run(serial, extras<T>{options, {.key_labels = input(distinct)}}, q, k, s.depth);
+            const tolerance logit = logit_error<T>(s.depth, 64.0), slope = logit.of(64.0 * 32.0);
+            CHECK_ALL_NEAR(got.row_lse, want.row_lse, logit);
+            CHECK_ALL_NEAR(got.queries, want.queries, slope);
+            CHECK_ALL_NEAR(got.keys, want.keys, slope);
+            CHECK_ALL_NEAR(got.column_lse, want.column_lse, logit.of(64.0 * 16.0 * 64.0));
+            CHECK(run(serial, extras<T>{options, {.temperatures = input(temperatures)}}, q, k, s.depth) == want);
+            // Cosines do not see the lengths of rows; gradients shrink with them.
+            if (metric == similarity::dot) {
+                auto long_q = q;
+                for (T& x : long_q) x *= T(4);
+                const auto scaled = run(serial, extras<T>{{.temperature = 0.0625, .metric = similarity::cosine}, {}},
+                                        long_q, k, s.depth);
+                CHECK_ALL_NEAR(scaled.row_lse, want.row_lse, logit);
+            }
+        }
+    }
+}
+
+TEST_CASE("info_nce with options: gradients against central differences") {
+    const std::size_t b = 6, n = 9, depth = 3;
+    const auto start = random_normal<double>((b + n) * depth + b, 0.0, 0.5, 24);
+    const std::vector<std::uint64_t> labels{1, 2, 1, 3, 3, 1, 2, 9, 9};
+    for (const similarity metric : {similarity::dot, similarity::cosine, similarity::squared_distance}) {
+        for (const double hardness : {0.0, 0.4}) {
+            for (const bool left_out : {false, true}) {
+                const auto at = [&](vector_view<const double> x) {
+                    std::vector<double> t(x.end() - b, x.end());
+                    for (double& each : t) each = 0.5 + each * each;
+                    return std::tuple(std::vector<double>(x.begin(), x.begin() + b * depth),
+                                      std::vector<double>(x.begin() + b * depth, x.end() - b), t);
+                };
+                const auto call = [&](vector_view<const double> x) {
+                    const auto [q, k, t] = at(x);
+                    extras<double> with{{.metric = metric, .first_positive = 2, .hardness = hardness},
+                                        {.temperatures = input(t)}};
+                    if (left_out) with.columns.key_labels = input(labels);
+                    return run(serial, with, q, k, depth);
+                };
+                const auto value = [&](vector_view<const double> x) { return call(x).loss; };
+                const auto gradient = [&](vector_view<const double> x, vector_view<double> out) {
+                    const auto got = call(x);
+                    for (std::size_t i = 0; i < b * depth; ++i) out[i] += got.queries[i];
+                    for (std::size_t i = 0; i < n * depth; ++i) out[b * depth + i] += got.keys[i];
+                    for (std::size_t i = 0; i < b; ++i) {
+                        out[(b + n) * depth + i] += got.column_lse[i] * 2.0 * x[(b + n) * depth + i];
+                    }
+                };
+                CHECK_LAW(testing::check_gradient(value, gradient, start));
+            }
+        }
+    }
+}
+
+TEST_CASE("info_nce with options: shards, threads and many keys") {
+    exec::pool two(2);
+    const std::size_t b = 130, n = 300, depth = 5;
+    const auto q = unit_rows<float>(b, depth, 25), k = unit_rows<float>(n, depth, 26);
+    std::vector<std::uint64_t> labels(n);
+    for (std::size_t j = 0; j < n; ++j) labels[j] = j % 40;
+    for (const double hardness : {0.0, 0.5}) {
+        for (const bool left_out : {false, true}) {
+            extras<float> with{{.metric = similarity::cosine, .first_positive = 7, .hardness = hardness}, {}};
+            if (left_out) with.columns.key_labels = input(labels);
+            const auto whole = run(serial, with, q, k, depth);
+            CHECK(run(exec::host{two}, with, q, k, depth) == whole);
+            for (const std::size_t shards : {2u, 4u, 7u}) {
+                mean_value loss;
+                std::vector<float> queries(q.size()), keys(k.size()), lse(b);
+                double temperature = 0.0;
+                for (std::size_t s = 0; s < shards; ++s) {
+                    const std::size_t first = s * b / shards, count = (s + 1) * b / shards - first;
+                    auto mine = with;
+                    mine.options.first_positive = 7 + first;
+                    loss.merge(info_nce(
+                        serial, view(q, b, depth).slice(first, count), view(k, n, depth), view(lse).slice(first, count),
+                        mine.options, {view(queries, b, depth).slice(first, count), view(keys, n, depth), &temperature},
+                        mine.columns));
+                }
+                CHECK(lse == whole.row_lse);
+                CHECK_NEAR(loss.sum(), whole.loss, reduction(b));
+                CHECK(queries == whole.queries);
+                CHECK_ALL_NEAR(keys, whole.keys, reduction<float>(b).of(40.0));
+                CHECK_NEAR(temperature, whole.temperature, reduction<float>(b).of(1e4));
+            }
+        }
+    }
+    // Fewer rows are held at once against so many keys.
+    const std::size_t many = 36000;
+    const auto wide = unit_rows<float>(many, 2, 27), rows = unit_rows<float>(110, 2, 28);
+    const auto got = run(serial, extras<float>{{.temperature = 0.25}, {}}, rows, wide, 2);
+    const auto want = reference(kind::nce, rows, wide, 2, 0.25);
+    CHECK_ALL_NEAR(got.row_lse, want.row_lse, logit_error<float>(2, 4.0));
+    CHECK_ALL_NEAR(got.queries, want.queries, logit_error<float>(1024, 8.0));
+    CHECK_ALL_NEAR(got.keys, want.keys, logit_error<float>(1024, 8.0));
+}
+
+TEST_CASE("info_nce with options: finite whatever the size, and rows without negatives") {
+    std::vector<std::uint64_t> same(20, 3);
+    for (const double size : {0.0, 1e-30, 1e2, 1e8}) {
+        for (const similarity metric : {similarity::dot, similarity::cosine, similarity::squared_distance}) {
+            for (const bool left_out : {false, true}) {
+                CAPTURE(size);
+                const auto q = unit_rows<float>(20, 4, 29, size), k = unit_rows<float>(20, 4, 30, size);
+                extras<float> with{{.temperature = 0.05, .metric = metric, .hardness = 0.5}, {}};
+                if (left_out) with.columns.key_labels = input(same);
+                const auto got = run(serial, with, q, k, 4);
+                CHECK(std::isfinite(got.loss));
+                for (const auto* column : {&got.row_lse, &got.queries, &got.keys}) {
+                    for (const float x : *column) CHECK(std::isfinite(x));
+                }
+                if (!left_out) continue;
+                CHECK(got.loss == 0.0);
+                CHECK(got.queries == std::vector<float>(80));
+                CHECK(got.keys == std::vector<float>(80));
+            }
+        }
+    }
+    // A NaN stays in its row.
+    auto q = unit_rows<float>(20, 4, 31);
+    q[4 * 5] = std::numeric_limits<float>::quiet_NaN();
+    const auto got = run(serial, extras<float>{{.metric = similarity::cosine, .hardness = 0.5}, {}}, q,
+                         unit_rows<float>(40, 4, 32), 4);
+    for (std::size_t i = 0; i < 20; ++i) {
+        CHECK(std::isnan(got.row_lse[i]) == (i == 5));
+        CHECK(std::isnan(got.queries[i * 4]) == (i == 5));
+    }
+}
+
+TEST_CASE("info_nce with options: bad input") {
+    const std::vector<double> q(4), k(6), short_one{0.1}, bad{0.1, -1.0};
+    const std::vector<std::uint64_t> two(2);
+    const auto fails = [&](const extras<double>& with, const char* message) {
+        CHECK_THROWS_WITH_AS(run(serial, with, q, k, 2), message, std::invalid_argument);
+    };
+    fails({{.first_positive = 2}, {}}, "info_nce: 2 queries but only 1 keys");
+    fails({{.first_positive = 9}, {}}, "info_nce: 2 queries but only 0 keys");
+    fails({{.hardness = -1.0}, {}}, "info_nce: hardness must be finite and not negative, got -1");
+    fails({{}, {.temperatures = input(short_one)}}, "info_nce: 2 queries but 1 temperatures");
+    fails({{}, {.temperatures = input(bad)}}, "info_nce: temperature must be positive and finite, got -1");
+    fails({{}, {.key_labels = input(two)}}, "info_nce: 3 keys but 2 labels");
+    fails({{}, {.query_labels = input(two)}}, "info_nce: labels of queries but none of keys");
 }
 
 TEST_CASE("info_nce, clip_loss: bad input") {

@@ -14,12 +14,14 @@
 #include "reckon/exec/parts.hpp"
 #include "reckon/losses/contrastive_gradients.hpp"
 #include "reckon/losses/detail/gradient_sums.hpp"
+#include "reckon/losses/similarity.hpp"
 
 namespace reckon {
 
 struct clip_loss_options {
-    /// > 0. Logits are dot products over this.
+    /// > 0. Logits are similarities over this.
     double temperature = 0.07;
+    similarity metric = similarity::dot;
 };
 
 namespace detail {
@@ -131,7 +133,8 @@ void symmetric_weights(const query_block<T, Isa>& q, const packed_keys<T, Isa>& 
 
 /// Symmetric in-batch contrastive loss: the mean of the two directions.
 ///
-///   loss = sum_i [ (logsumexp_j(q_i . k_j / t) + logsumexp_j(q_j . k_i / t)) / 2 - q_i . k_i / t ]     natural log, nats
+///   loss = sum_i [ (logsumexp_j(s(q_i, k_j) / t) + logsumexp_j(s(q_j, k_i) / t)) / 2 - s(q_i, k_i) / t ]     nats
+///   s: options.metric
 ///
 /// Shapes    query_rows [B, D], key_rows [B, D]: key i belongs to query i. row_lse, column_lse [B]. Float or double, all the same;
 ///           rows may be strided. Gradients as their inputs, or empty.
@@ -140,19 +143,19 @@ void symmetric_weights(const query_block<T, Isa>& q, const packed_keys<T, Isa>& 
 /// Throws    std::invalid_argument on a shape or option out of range. Inputs are not scanned: NaN in, NaN out; logits
 ///           beyond the range of the type are not finite either.
 /// Cost      B B D multiply-adds forward, four times that with both gradients, which need the sums of all columns first.
-///           Scratch as info_nce.
+///           Scratch as info_nce; the cosine and the distance copy both sides, and both gradients.
 /// Numerics  lanes of the type, sums of 1024 keys and of 96 queries, double above.
 /// Source    Radford et al. 2021, figure 3.
 template <exec::policy Policy, matrix_like Q, matrix_like K, class L, class C, class Isa = isa::native>
 mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows, L&& row_lse, C&& column_lse,
                      const clip_loss_options& options = {},
                      const contrastive_gradients<typename decltype(input(query_rows))::value_type>& grads = {}) {
-    const auto queries = input(query_rows);
-    const auto keys = input(key_rows);
+    const auto query_view = input(query_rows);
+    const auto key_view = input(key_rows);
     const auto across = view(row_lse);
     const auto down = view(column_lse);
-    using T = typename decltype(queries)::value_type;
-    static_assert(std::is_same_v<T, typename decltype(keys)::value_type> &&
+    using T = typename decltype(query_view)::value_type;
+    static_assert(std::is_same_v<T, typename decltype(key_view)::value_type> &&
                       std::is_same_v<T, typename decltype(across)::value_type> &&
                       std::is_same_v<T, typename decltype(down)::value_type>,
                   "reckon: queries, keys and sums of clip_loss must have the same type");
@@ -160,24 +163,30 @@ mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows
     using rows_of = detail::query_block<T, Isa>;
     using sums = detail::gradient_sums<T, Isa>;
     exec::detail::require_host_policy<Policy>();
-    const std::size_t batch = queries.rows();
+    const std::size_t batch = query_view.rows();
     const double t = options.temperature;
-    detail::expect_contrastive("clip_loss", queries, keys, t, grads);
-    expects(keys.rows() == batch, "clip_loss", batch, " queries but ", keys.rows(), " keys");
+    const detail::row_temperatures<T> temperature{t};
+    detail::expect_contrastive("clip_loss", query_view, key_view, temperature, grads);
+    expects(key_view.rows() == batch, "clip_loss", batch, " queries but ", key_view.rows(), " keys");
     expects(across.size() == batch && down.size() == batch, "clip_loss", batch, " pairs but room for ", across.size(),
             " and ", down.size(), " sums");
     if (batch == 0) return {};
 
+    using alike = detail::similarity_rows<T>;
+    alike query_side(options.metric, alike::side::query, query_view),
+        key_side(options.metric, alike::side::key, key_view);
+    const matrix_view<const T> queries = query_side.rows(), keys = key_side.rows();
+    const auto factor = [&](std::size_t i) { return temperature.exponent_factor(i); };
     const bool wants_rows = sums::wants_rows(grads);
     const detail::packed_keys<T, Isa> packed(keys, wants_rows);
     const bool bounded = detail::moderate(detail::largest_norm(queries), detail::largest_norm(keys), t);
-    const std::size_t blocks = tile::panel_count(batch, rows_of::most_rows);
+    const std::size_t limit = rows_of::limit(packed.padded());
     constexpr double ln2 = 0.69314718055994530942;
 
     std::vector<double> row_sums(batch);
     detail::column_sums columns(packed.padded());
-    for (std::size_t b = 0; b < blocks; ++b) {
-        rows_of q(queries, b * rows_of::most_rows, t);
+    for (std::size_t first = 0; first < batch; first += limit) {
+        rows_of q(queries, first, limit, factor);
         detail::chunk_sums rows(packed.chunks(), q.rows);
         exec::for_each_index(where, packed.chunks(), [&](std::size_t c) {
             if (bounded) {
@@ -198,7 +207,7 @@ mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows
         const double own = detail::dot(queries.row(i).data(), keys.row(i).data(), queries.cols()) / t;
         loss.absorb(0.5 * (row_sums[i] + column) - own);
     }
-    if (!wants_rows && grads.keys.empty()) return loss;
+    if (!sums::wants_any(grads)) return loss;
 
     // What symmetric_weights() takes per row and column; the padding gets weights of no consequence.
     scratch_array<T> column(packed.padded());
@@ -209,9 +218,12 @@ mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows
         else
             column[j] = real ? static_cast<T>(columns.top[j] + std::log2(columns.sum[j])) : T(0);
     }
-    sums gradient(queries, keys, packed, t, grads);
-    for (std::size_t b = 0; b < blocks; ++b) {
-        rows_of q(queries, b * rows_of::most_rows, t);
+    auto added = grads;
+    added.queries = query_side.gradient(grads.queries);
+    added.keys = key_side.gradient(grads.keys);
+    sums gradient(queries, keys, packed, temperature, 0, added);
+    for (std::size_t first = 0; first < batch; first += limit) {
+        rows_of q(queries, first, limit, factor);
         T row[rows_of::most_rows] = {};
         for (std::size_t r = 0; r < q.rows; ++r) {
             row[r] = static_cast<T>(bounded ? 0.5 * std::exp(-row_sums[q.first + r]) : row_sums[q.first + r] / ln2);
@@ -225,6 +237,8 @@ mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows
         gradient.absorb(where, q, [&](std::size_t) { return bounded ? 1.0 : 0.5; });
     }
     gradient.finish(where);
+    query_side.finish(grads.queries);
+    key_side.finish(grads.keys);
     return loss;
 }
 

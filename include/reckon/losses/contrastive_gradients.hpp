@@ -12,10 +12,12 @@ struct contrastive_gradients {
     matrix_view<T> queries = {};
     /// As the keys, or empty.
     matrix_view<T> keys = {};
-    /// d loss / d temperature, or null.
+    /// d loss / d temperature, or null; the sum over rows where each has its own.
     double* temperature = nullptr;
     /// Factor of everything that is added.
     double scale = 1.0;
+    /// [B] d loss / d temperature of each query, or empty.
+    vector_view<T> temperatures = {};
 };
 
 }  // namespace reckon

@@ -1,4 +1,5 @@
-// Gradients of losses whose derivative by the logit of query i and key j is a weight w_ij, less 1 for the own key.
+// Gradients of losses whose derivative by the logit of query i and key j is a weight w_ij, less 1 for the own key if
+// the loss has it so.
 #pragma once
 
 #include <algorithm>
@@ -12,34 +13,32 @@
 #include "reckon/exec/parts.hpp"
 #include "reckon/losses/contrastive_gradients.hpp"
 #include "reckon/losses/detail/logit_rows.simd.hpp"
+#include "reckon/losses/detail/similarity_rows.hpp"
 
 namespace reckon::detail {
 
 // Shapes and options that all of these losses check.
 template <class T>
-void expect_contrastive(const char* name, matrix_view<const T> queries, matrix_view<const T> keys, double temperature,
-                        const contrastive_gradients<T>& grads) {
+void expect_contrastive(const char* name, matrix_view<const T> queries, matrix_view<const T> keys,
+                        const row_temperatures<T>& t, const contrastive_gradients<T>& grads) {
     const auto fits = [&](const matrix_view<T>& g, const matrix_view<const T>& of, const char* which) {
         expects(g.empty() || (g.rows() == of.rows() && g.cols() == of.cols()), name, "the gradient of ", which, " is ",
                 g.rows(), " x ", g.cols(), ", not ", of.rows(), " x ", of.cols());
     };
-    expects(temperature > 0.0 && std::isfinite(temperature), name, "temperature must be positive and finite, got ",
-            temperature);
+    const auto positive = [&](double x) {
+        expects(x > 0.0 && std::isfinite(x), name, "temperature must be positive and finite, got ", x);
+    };
+    if (t.each.empty()) {
+        positive(t.all);
+    } else {
+        expects(t.each.size() == queries.rows(), name, queries.rows(), " queries but ", t.each.size(), " temperatures");
+        for (const T x : t.each) positive(static_cast<double>(x));
+    }
     expects(keys.cols() == queries.cols(), name, "queries have ", queries.cols(), " columns, keys ", keys.cols());
     fits(grads.queries, queries, "queries");
     fits(grads.keys, keys, "keys");
-}
-
-// Sum of a_k b_k in double.
-template <class T>
-double dot(const T* a, const T* b, std::size_t n) noexcept {
-    double sum[4] = {};
-    std::size_t k = 0;
-    for (; k + 4 <= n; k += 4) {
-        for (std::size_t l = 0; l < 4; ++l) sum[l] += static_cast<double>(a[k + l]) * static_cast<double>(b[k + l]);
-    }
-    for (; k < n; ++k) sum[0] += static_cast<double>(a[k]) * static_cast<double>(b[k]);
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    expects(grads.temperatures.empty() || grads.temperatures.size() == queries.rows(), name, queries.rows(),
+            " queries but room for the gradients of ", grads.temperatures.size(), " temperatures");
 }
 
 template <class T>
@@ -54,8 +53,11 @@ double largest_norm(matrix_view<const T> rows) noexcept {
     return std::sqrt(largest);
 }
 
-// d loss / d queries_i = (sum_j w_ij key_j - key_i) / t, d loss / d keys_j = (sum_i w_ij query_i - query_j) / t, block by
-// block of queries.
+// No key is a query's own: w_ij holds everything.
+inline constexpr std::size_t no_own_key = static_cast<std::size_t>(-1);
+
+// d loss / d queries_i = (sum_j w_ij key_j - key_own) / t_i, d loss / d keys_j = sum_i w_ij query_i / t_i - query_own / t_own,
+// block by block of queries; key first_own + i is that of query i.
 template <class T, class Isa>
 class gradient_sums {
     using block = tile::block<T, Isa>;
@@ -63,13 +65,14 @@ class gradient_sums {
 
   public:
     gradient_sums(matrix_view<const T> queries, matrix_view<const T> keys, const packed_keys<T, Isa>& packed,
-                  double temperature, const contrastive_gradients<T>& grads)
+                  const row_temperatures<T>& temperature, std::size_t first_own, const contrastive_gradients<T>& grads)
         : queries_(queries),
           keys_(keys),
           packed_(packed),
           temperature_(temperature),
+          first_own_(first_own),
           grads_(grads),
-          tiles_(tile::panel_count((std::min)(queries.rows(), rows_of::most_rows), block::rows)),
+          tiles_(tile::panel_count((std::min)(queries.rows(), rows_of::limit(packed.padded())), block::rows)),
           stride_(packed.column_panels() * block::cols),
           columns_(tile::panel_count(keys.cols(), block::rows) * block::rows),
           kept_(packed.padded() * tiles_ * block::rows),
@@ -79,7 +82,10 @@ class gradient_sums {
         std::fill(key_sums_.data(), key_sums_.data() + key_sums_.size(), T(0));
     }
     static bool wants_rows(const contrastive_gradients<T>& grads) noexcept {
-        return !grads.queries.empty() || grads.temperature != nullptr;
+        return !grads.queries.empty() || grads.temperature != nullptr || !grads.temperatures.empty();
+    }
+    static bool wants_any(const contrastive_gradients<T>& grads) noexcept {
+        return wants_rows(grads) || !grads.keys.empty();
     }
     // Weights of a block before their factor: [panels][padded rows][cols].
     T* kept() noexcept { return kept_.data(); }
@@ -94,21 +100,23 @@ class gradient_sums {
     void finish(const Policy& where) {
         if (grads_.temperature != nullptr) *grads_.temperature += grads_.scale * warmth_.value();
         if (!wants_keys()) return;
-        const T own = static_cast<T>(grads_.scale / temperature_);
         exec::for_each_index(where, packed_.panels, [&](std::size_t p) {
             for (std::size_t c = 0; c < block::cols && p * block::cols + c < keys_.rows(); ++c) {
                 const std::size_t j = p * block::cols + c;
                 T* const out = grads_.keys.data() + j * grads_.keys.stride();
                 const T* const sums = key_sums_.data() + p * columns_ * block::cols + c;
                 for (std::size_t d = 0; d < keys_.cols(); ++d) out[d] += sums[d * block::cols];
-                if (j >= queries_.rows()) continue;
-                const T* const query = queries_.data() + j * queries_.stride();
+                const std::size_t i = j - first_own_;
+                if (first_own_ == no_own_key || j < first_own_ || i >= queries_.rows()) continue;
+                const T own = static_cast<T>(grads_.scale / temperature_(i));
+                const T* const query = queries_.data() + i * queries_.stride();
                 for (std::size_t d = 0; d < keys_.cols(); ++d) out[d] -= own * query[d];
             }
         });
     }
 
   private:
+    bool has_own() const noexcept { return first_own_ != no_own_key; }
     bool wants_rows() const noexcept { return wants_rows(grads_); }
     bool wants_keys() const noexcept { return !grads_.keys.empty(); }
 
@@ -123,23 +131,30 @@ class gradient_sums {
         for (std::size_t r = 0; r < q.rows; ++r) {
             const std::size_t i = q.first + r;
             const T* const sums = row_sums_.data() + r * stride_;
-            const T *const query = queries_.data() + i * queries_.stride(), *const key =
-                                                                                keys_.data() + i * keys_.stride();
-            if (grads_.temperature != nullptr) {
-                const double own = dot(query, key, depth), mean = factor(r) * dot(query, sums, depth);
-                warmth_.absorb((own - mean) / (temperature_ * temperature_));
+            const T* const query = queries_.data() + i * queries_.stride();
+            const T* const key = has_own() ? keys_.data() + (first_own_ + i) * keys_.stride() : nullptr;
+            const double t = temperature_(i);
+            if (grads_.temperature != nullptr || !grads_.temperatures.empty()) {
+                const double own = has_own() ? dot(query, key, depth) : 0.0;
+                const double warmth = (own - factor(r) * dot(query, sums, depth)) / (t * t);
+                if (grads_.temperature != nullptr) warmth_.absorb(warmth);
+                if (!grads_.temperatures.empty()) grads_.temperatures[i] += static_cast<T>(grads_.scale * warmth);
             }
             if (grads_.queries.empty()) continue;
-            const T share = static_cast<T>(factor(r) * grads_.scale / temperature_);
-            const T own = static_cast<T>(grads_.scale / temperature_);
+            const T share = static_cast<T>(factor(r) * grads_.scale / t);
             T* const out = grads_.queries.data() + i * grads_.queries.stride();
-            for (std::size_t d = 0; d < depth; ++d) out[d] += share * sums[d] - own * key[d];
+            if (has_own()) {
+                const T own = static_cast<T>(grads_.scale / t);
+                for (std::size_t d = 0; d < depth; ++d) out[d] += share * sums[d] - own * key[d];
+            } else {
+                for (std::size_t d = 0; d < depth; ++d) out[d] += share * sums[d];
+            }
         }
     }
     template <class Policy, class Factor>
     void absorb_keys(const Policy& where, const rows_of& q, Factor&& factor) {
         tile::pack_columns<block::rows>(queries_.slice(q.first, q.rows), q.padded(), left_.data(), [&](std::size_t r) {
-            return static_cast<T>(factor(r) * grads_.scale / temperature_);
+            return static_cast<T>(factor(r) * grads_.scale / temperature_(q.first + r));
         });
         exec::for_each_index(where, packed_.chunks(), [&](std::size_t c) {
             for (std::size_t p = c * packed_.panels_a_chunk; p < packed_.chunk_end(c); ++p) {
@@ -150,7 +165,8 @@ class gradient_sums {
 
     matrix_view<const T> queries_, keys_;
     const packed_keys<T, Isa>& packed_;
-    double temperature_;
+    row_temperatures<T> temperature_;
+    std::size_t first_own_;
     contrastive_gradients<T> grads_;
     std::size_t tiles_, stride_, columns_;
     scratch_array<T> kept_, row_sums_, left_, key_sums_;

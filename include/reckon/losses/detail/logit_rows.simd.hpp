@@ -50,17 +50,25 @@ struct query_block {
     static constexpr std::size_t most_rows = 16 * block::rows;
 
     std::size_t first = 0, rows = 0, tiles = 0;
-    scratch_array<T> left;  // [tiles][depth][rows of a tile], times log2(e) / temperature
+    scratch_array<T> left;  // [tiles][depth][rows of a tile], times the factor of the row
     double top[most_rows];  // largest exponent of two in the row, or what stands for it
     double sum[most_rows];  // sum over keys of 2^(logit - top)
 
-    query_block(matrix_view<const T> queries, std::size_t first_row, double temperature)
+    // factor(i): what query i is multiplied with.
+    template <class Factor>
+    query_block(matrix_view<const T> queries, std::size_t first_row, std::size_t limit, Factor&& factor)
         : first(first_row),
-          rows((std::min)(most_rows, queries.rows() - first_row)),
+          rows((std::min)(limit, queries.rows() - first_row)),
           tiles(tile::panel_count(rows, block::rows)),
           left(tiles * block::rows * queries.cols()) {
-        const T factor = static_cast<T>(1.4426950408889634074 / temperature);
-        tile::pack_rows<block::rows>(queries.slice(first, rows), left.data(), [&](std::size_t) { return factor; });
+        tile::pack_rows<block::rows>(queries.slice(first, rows), left.data(),
+                                     [&](std::size_t r) { return static_cast<T>(factor(first + r)); });
+    }
+    // Rows at once against so many keys: what gradients keep of them stays below 13 MiB where 24 rows can.
+    static std::size_t limit(std::size_t keys) noexcept {
+        std::size_t at_once = most_rows;
+        while (at_once > most_rows / 4 && at_once * keys * sizeof(T) > std::size_t{13} << 20) at_once /= 2;
+        return at_once;
     }
     std::size_t padded() const noexcept { return tiles * block::rows; }
     // ln of the sum over keys of e^logit, nats.
@@ -71,6 +79,23 @@ struct query_block {
 inline bool moderate(double largest_query, double largest_key, double temperature) noexcept {
     return largest_query * largest_key / temperature <= 60.0 && largest_query <= 1e6 && largest_key <= 1e6;
 }
+
+// The temperature of each row: one for all, or a column.
+template <class T>
+struct row_temperatures {
+    double all = 1.0;
+    vector_view<const T> each = {};
+
+    double operator()(std::size_t i) const noexcept { return each.empty() ? all : static_cast<double>(each[i]); }
+    double least() const noexcept {
+        if (each.empty()) return all;
+        double t = static_cast<double>(each[0]);
+        for (const T x : each) t = (std::min)(t, static_cast<double>(x));
+        return t;
+    }
+    // What turns a dot product into an exponent of two.
+    double exponent_factor(std::size_t i) const noexcept { return 1.4426950408889634074 / (*this)(i); }
+};
 
 // Keys packed once for all blocks of queries.
 template <class T, class Isa>

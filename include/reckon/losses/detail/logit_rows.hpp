@@ -1,0 +1,117 @@
+// Losses that need each row of logits as a whole: the rows of a block of queries are kept, handed to the loss one by one,
+// and what the loss leaves in their place goes into both gradients.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+
+#include "reckon/core/config.hpp"
+#include "reckon/core/views.hpp"
+#include "reckon/exec/parts.hpp"
+#include "reckon/losses/contrastive_gradients.hpp"
+#include "reckon/losses/detail/gradient_sums.hpp"
+#include "reckon/losses/detail/logit_rows.simd.hpp"
+
+namespace reckon::detail {
+
+// The logits of one query against all keys, in nats, as the tiles left them. Packs reach into the padding behind the last key,
+// which holds -infinity at first.
+template <class T, class Isa>
+class logit_row {
+    using block = tile::block<T, Isa>;
+
+  public:
+    using pack = simd::pack<T, Isa>;
+
+    logit_row(T* first, std::size_t step, std::size_t keys) noexcept : first_(first), step_(step), keys_(keys) {}
+
+    /// Number of keys.
+    std::size_t size() const noexcept { return keys_; }
+    T& operator[](std::size_t j) const noexcept { return first_[j / block::cols * step_ + j % block::cols]; }
+
+    // body(pack) for every pack, in order.
+    template <class Body>
+    RECKON_INLINE void for_each(Body&& body) const noexcept {
+        for (std::size_t p = 0; p < panels(); ++p) {
+            const T* const at = first_ + p * step_;
+#pragma GCC unroll 2
+            for (std::size_t h = 0; h < block::packs; ++h) body(pack::load(at + h * pack::lanes));
+        }
+    }
+    // Replaces every pack by body(pack, first key of the pack).
+    template <class Body>
+    RECKON_INLINE void transform(Body&& body) const noexcept {
+        for (std::size_t p = 0; p < panels(); ++p) {
+            T* const at = first_ + p * step_;
+#pragma GCC unroll 2
+            for (std::size_t h = 0; h < block::packs; ++h) {
+                body(pack::load(at + h * pack::lanes), p * block::cols + h * pack::lanes).store(at + h * pack::lanes);
+            }
+        }
+    }
+    // Sum of body(pack) over all lanes, in double above 1024 keys. The padding must contribute 0.
+    template <class Body>
+    RECKON_INLINE double sum(Body&& body) const noexcept {
+        constexpr std::size_t chunk = packed_keys<T, Isa>::panels_a_chunk;
+        double total = 0.0;
+        for (std::size_t from = 0; from < panels(); from += chunk) {
+            pack part(T(0));
+            for (std::size_t p = from; p < panels() && p < from + chunk; ++p) {
+                const T* const at = first_ + p * step_;
+#pragma GCC unroll 2
+                for (std::size_t h = 0; h < block::packs; ++h) part += body(pack::load(at + h * pack::lanes));
+            }
+            total += static_cast<double>(reduce_add(part));
+        }
+        return total;
+    }
+    T largest() const noexcept {
+        pack top(-std::numeric_limits<T>::infinity());
+        for_each([&](pack x) { top = maximum(top, x); });
+        return reduce_max(top);
+    }
+    void fill(T value) const noexcept {
+        transform([&](pack, std::size_t) { return pack(value); });
+    }
+    void clear_padding() const noexcept {
+        for (std::size_t j = keys_; j < panels() * block::cols; ++j) (*this)[j] = T(0);
+    }
+
+  private:
+    std::size_t panels() const noexcept {
+        return tile::panel_count(keys_, block::cols);
+    }
+
+    T* first_;
+    std::size_t step_, keys_;
+};
+
+// Calls loss(i, row) for every query i with its logits, query . key / t_i. With gradients the loss leaves d loss_i / d logit_ij
+// in the row. Rows of a block may come from several threads at once.
+template <class T, class Isa, class Policy, class Loss>
+void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matrix_view<const T> keys,
+                        const row_temperatures<T>& temperature, const contrastive_gradients<T>& grads, Loss&& loss) {
+    using block = tile::block<T, Isa>;
+    using rows_of = query_block<T, Isa>;
+    using sums = gradient_sums<T, Isa>;
+    const packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
+    const std::size_t limit = rows_of::limit(packed.padded());
+    sums gradient(queries, keys, packed, temperature, no_own_key, grads);
+    for (std::size_t first = 0; first < queries.rows(); first += limit) {
+        const rows_of q(queries, first, limit, [&](std::size_t i) { return 1.0 / temperature(i); });
+        exec::for_each_index(where, packed.chunks(), [&](std::size_t c) {
+            sweep_chunk(q, packed, c, -std::numeric_limits<T>::infinity(), [&](block& t, std::size_t i, std::size_t p) {
+                t.store(gradient.kept() + (p * q.padded() + i * block::rows) * block::cols, block::cols);
+            });
+        });
+        exec::for_each_index(where, q.rows, [&](std::size_t r) {
+            const logit_row<T, Isa> row(gradient.kept() + r * block::cols, q.padded() * block::cols, keys.rows());
+            loss(q.first + r, row);
+            row.clear_padding();
+        });
+        if (sums::wants_any(grads)) gradient.absorb(where, q, [](std::size_t) { return 1.0; });
+    }
+    gradient.finish(where);
+}
+
+}  // namespace reckon::detail

@@ -1,0 +1,102 @@
+// Rows whose dot products are the similarities of others: every loss on dot products is then one on cosines or distances.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include "reckon/core/scratch.hpp"
+#include "reckon/core/views.hpp"
+#include "reckon/losses/similarity.hpp"
+
+namespace reckon::detail {
+
+// Sum of a_k b_k in double.
+template <class T>
+double dot(const T* a, const T* b, std::size_t n) noexcept {
+    double sum[4] = {};
+    std::size_t k = 0;
+    for (; k + 4 <= n; k += 4) {
+        for (std::size_t l = 0; l < 4; ++l) sum[l] += static_cast<double>(a[k + l]) * static_cast<double>(b[k + l]);
+    }
+    for (; k < n; ++k) sum[0] += static_cast<double>(a[k]) * static_cast<double>(b[k]);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+// One side of a product. The cosine has unit rows; the squared distance has two more columns,
+//   (2 q, |q|^2, 1) . (k, -1, -|k|^2) = -|q - k|^2,
+// and the dot product takes the rows as they are, without a copy.
+template <class T>
+class similarity_rows {
+  public:
+    enum class side { query, key };
+
+    similarity_rows(similarity how, side which, matrix_view<const T> rows) : how_(how), which_(which), rows_(rows) {
+        if (how == similarity::dot) return;
+        const std::size_t depth = rows.cols(), width = columns();
+        made_ = scratch_array<T>(rows.rows() * width);
+        if (how == similarity::cosine) norms_.resize(rows.rows());
+        for (std::size_t i = 0; i < rows.rows(); ++i) {
+            const T* const x = rows.data() + i * rows.stride();
+            T* const to = made_.data() + i * width;
+            const double square = dot(x, x, depth);
+            if (how == similarity::cosine) {
+                norms_[i] = std::sqrt(square);
+                // A row of zeros stays one, and NaN stays NaN.
+                const double factor = norms_[i] == 0.0 ? 0.0 : 1.0 / norms_[i];
+                for (std::size_t d = 0; d < depth; ++d) to[d] = static_cast<T>(static_cast<double>(x[d]) * factor);
+            } else {
+                const T factor = which == side::query ? T(2) : T(1);
+                for (std::size_t d = 0; d < depth; ++d) to[d] = factor * x[d];
+                to[depth] = which == side::query ? static_cast<T>(square) : T(-1);
+                to[depth + 1] = which == side::query ? T(1) : static_cast<T>(-square);
+            }
+        }
+    }
+
+    matrix_view<const T> rows() const noexcept {
+        return how_ == similarity::dot ? rows_ : matrix_view<const T>(made_.data(), rows_.rows(), columns());
+    }
+    // Where the gradient of rows() is to be added up, if `wanted` is not empty; finish() takes it to `wanted`.
+    matrix_view<T> gradient(matrix_view<T> wanted) {
+        if (how_ == similarity::dot || wanted.empty()) return wanted;
+        gradient_ = scratch_array<T>(rows_.rows() * columns());
+        std::fill(gradient_.data(), gradient_.data() + gradient_.size(), T(0));
+        return matrix_view<T>(gradient_.data(), rows_.rows(), columns());
+    }
+    void finish(matrix_view<T> wanted) const noexcept {
+        if (how_ == similarity::dot || wanted.empty()) return;
+        const std::size_t depth = rows_.cols(), width = columns();
+        for (std::size_t i = 0; i < rows_.rows(); ++i) {
+            const T* const x = rows_.data() + i * rows_.stride();
+            const T* const made = made_.data() + i * width;
+            const T* const g = gradient_.data() + i * width;
+            T* const out = wanted.data() + i * wanted.stride();
+            if (how_ == similarity::cosine) {
+                if (norms_[i] == 0.0) continue;
+                // What points along the row changes its length only.
+                const double along = dot(g, made, depth), factor = 1.0 / norms_[i];
+                for (std::size_t d = 0; d < depth; ++d) {
+                    out[d] +=
+                        static_cast<T>((static_cast<double>(g[d]) - along * static_cast<double>(made[d])) * factor);
+                }
+            } else if (which_ == side::query) {
+                for (std::size_t d = 0; d < depth; ++d) out[d] += T(2) * (g[d] + x[d] * g[depth]);
+            } else {
+                for (std::size_t d = 0; d < depth; ++d) out[d] += g[d] - T(2) * x[d] * g[depth + 1];
+            }
+        }
+    }
+
+  private:
+    std::size_t columns() const noexcept { return rows_.cols() + (how_ == similarity::squared_distance ? 2 : 0); }
+
+    similarity how_;
+    side which_;
+    matrix_view<const T> rows_;
+    scratch_array<T> made_, gradient_;
+    std::vector<double> norms_;
+};
+
+}  // namespace reckon::detail
