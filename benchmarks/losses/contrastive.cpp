@@ -6,56 +6,17 @@
 
 #include <cmath>
 #include <cstddef>
-#include <vector>
+#include <cstdint>
 
-#include "reckon/core/random.hpp"
-#include "reckon/losses/clip_loss.hpp"
-#include "reckon/losses/info_nce.hpp"
+#include "support/contrastive.hpp"
 #include "support/report.hpp"
 
 namespace {
 
 namespace bench = reckon::bench;
-using reckon::exec::serial;
-constexpr double temperature = 0.05;
+using bench::batch;
+using bench::temperature;
 
-struct batch {
-    std::size_t n, depth;
-    std::vector<float> q, k, dq, dk, lse, column_lse;
-    batch(std::size_t rows, std::size_t d)
-        : n(rows), depth(d), q(unit(1)), k(unit(2)), dq(n * d), dk(n * d), lse(n), column_lse(n) {}
-    std::vector<float> unit(std::uint64_t seed) const {
-        const reckon::random_stream rng(seed);
-        std::vector<float> x(n * depth);
-        for (std::size_t i = 0; i < n; ++i) {
-            double square = 0.0;
-            for (std::size_t c = 0; c < depth; ++c) {
-                x[i * depth + c] = static_cast<float>(rng.uniform(i * depth + c) - 0.5);
-                square += static_cast<double>(x[i * depth + c]) * static_cast<double>(x[i * depth + c]);
-            }
-            for (std::size_t c = 0; c < depth; ++c) x[i * depth + c] *= static_cast<float>(1.0 / std::sqrt(square));
-        }
-        return x;
-    }
-    reckon::matrix_view<const float> queries() const { return {q.data(), n, depth}; }
-    reckon::matrix_view<const float> keys() const { return {k.data(), n, depth}; }
-    reckon::contrastive_gradients<float> gradients() {
-        return {reckon::matrix_view<float>(dq.data(), n, depth), reckon::matrix_view<float>(dk.data(), n, depth)};
-    }
-};
-
-double info_nce(batch& b) {
-    return reckon::info_nce(serial, b.queries(), b.keys(), b.lse, {temperature}).sum();
-}
-double info_nce_gradients(batch& b) {
-    return reckon::info_nce(serial, b.queries(), b.keys(), b.lse, {temperature}, b.gradients()).sum();
-}
-double clip(batch& b) {
-    return reckon::clip_loss(serial, b.queries(), b.keys(), b.lse, b.column_lse, {temperature}).sum();
-}
-double clip_gradients(batch& b) {
-    return reckon::clip_loss(serial, b.queries(), b.keys(), b.lse, b.column_lse, {temperature}, b.gradients()).sum();
-}
 // The definition; its logits are of moderate size, so no maximum is taken.
 double plain_loop(batch& b) {
     double loss = 0.0;
@@ -72,45 +33,27 @@ double plain_loop(batch& b) {
     }
     return loss;
 }
-// The symmetric loss from the sums that the kernel wrote, on a few rows and columns.
-double error_of(batch& b, bool symmetric) {
-    double worst = 0.0;
-    for (std::size_t i = 0; i < b.n; i += b.n / 7 + 1) {
-        double across = 0.0, down = 0.0;
-        for (std::size_t j = 0; j < b.n; ++j) {
-            double row = 0.0, column = 0.0;
-            for (std::size_t c = 0; c < b.depth; ++c) {
-                row += static_cast<double>(b.q[i * b.depth + c]) * static_cast<double>(b.k[j * b.depth + c]);
-                column += static_cast<double>(b.q[j * b.depth + c]) * static_cast<double>(b.k[i * b.depth + c]);
-            }
-            across += std::exp(row / temperature);
-            down += std::exp(column / temperature);
-        }
-        worst = std::fmax(worst, std::fabs(static_cast<double>(b.lse[i]) / std::log(across) - 1.0));
-        if (symmetric) worst = std::fmax(worst, std::fabs(static_cast<double>(b.column_lse[i]) / std::log(down) - 1.0));
-    }
-    return worst;
-}
-
 void run(benchmark::State& state, double (*loss)(batch&), double products, double powers, bool symmetric, bool writes) {
     batch b(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
     loss(b);
-    if (!bench::gate(state, writes ? error_of(b, symmetric) : std::fabs(loss(b) / info_nce(b) - 1.0), 1e-5)) return;
+    if (!bench::gate(state, writes ? bench::error_of(b, symmetric) : std::fabs(loss(b) / bench::info_nce(b) - 1.0),
+                     1e-5))
+        return;
     for (auto _ : state) benchmark::DoNotOptimize(loss(b));
     bench::report(state, b.n * b.n, {.flops = products * 2.0 * static_cast<double>(b.depth) + 12.0 * powers},
                   96 * b.depth * sizeof(float));
 }
 void reckon_info_nce(benchmark::State& state) {
-    run(state, info_nce, 1, 1, false, true);
+    run(state, bench::info_nce, 1, 1, false, true);
 }
 void reckon_info_nce_gradients(benchmark::State& state) {
-    run(state, info_nce_gradients, 3, 1, false, true);
+    run(state, bench::info_nce_gradients, 3, 1, false, true);
 }
 void reckon_clip(benchmark::State& state) {
-    run(state, clip, 1, 1, true, true);
+    run(state, bench::clip, 1, 1, true, true);
 }
 void reckon_clip_gradients(benchmark::State& state) {
-    run(state, clip_gradients, 4, 2, true, true);
+    run(state, bench::clip_gradients, 4, 2, true, true);
 }
 void plain_info_nce(benchmark::State& state) {
     run(state, plain_loop, 1, 1, false, false);

@@ -75,6 +75,7 @@ def field_ids(n, cells, zipf=False):
 PEERS = {}
 VARIANTS = {}
 ITEMS = {}  # items of a task with size n, where they are not n
+least_repeats = 3
 clock = time.process_time  # some peers work in a thread of their own; a script with several threads takes wall time
 
 
@@ -474,7 +475,7 @@ def measure(call, n, repeat, budget):
     call()  # warms caches and says how long a call takes
     once = max(clock() - start, 1e-7)
     calls = max(1, round(0.002 / once))
-    repeat = max(3, min(repeat, int(budget / (once * calls))))
+    repeat = max(least_repeats, min(repeat, int(budget / (once * calls))))
     times = []
     for _ in range(repeat):
         start = clock()
