@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "reckon/exec/pool.hpp"
 #include "support/contrastive.hpp"
 #include "support/report.hpp"
 
@@ -33,7 +34,8 @@ double plain_loop(batch& b) {
     }
     return loss;
 }
-void run(benchmark::State& state, double (*loss)(batch&), double products, double powers, bool symmetric, bool writes) {
+template <class Loss>
+void run(benchmark::State& state, Loss&& loss, double products, double powers, bool symmetric, bool writes) {
     batch b(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
     loss(b);
     if (!bench::gate(state, writes ? bench::error_of(b, symmetric) : std::fabs(loss(b) / bench::info_nce(b) - 1.0),
@@ -44,16 +46,41 @@ void run(benchmark::State& state, double (*loss)(batch&), double products, doubl
                   96 * b.depth * sizeof(float));
 }
 void reckon_info_nce(benchmark::State& state) {
-    run(state, bench::info_nce, 1, 1, false, true);
+    run(
+        state, [](batch& b) { return bench::info_nce(b); }, 1, 1, false, true);
 }
 void reckon_info_nce_gradients(benchmark::State& state) {
-    run(state, bench::info_nce_gradients, 3, 1, false, true);
+    run(
+        state, [](batch& b) { return bench::info_nce_gradients(b); }, 3, 1, false, true);
 }
 void reckon_clip(benchmark::State& state) {
-    run(state, bench::clip, 1, 1, true, true);
+    run(
+        state, [](batch& b) { return bench::clip(b); }, 1, 1, true, true);
 }
 void reckon_clip_gradients(benchmark::State& state) {
-    run(state, bench::clip_gradients, 4, 2, true, true);
+    run(
+        state, [](batch& b) { return bench::clip_gradients(b); }, 4, 2, true, true);
+}
+// Two threads: wall time.
+auto two_threads() {
+    static reckon::exec::pool threads(2);
+    return reckon::exec::host(threads);
+}
+void two_threads_info_nce(benchmark::State& state) {
+    run(
+        state, [](batch& b) { return bench::info_nce(b, two_threads()); }, 1, 1, false, true);
+}
+void two_threads_info_nce_gradients(benchmark::State& state) {
+    run(
+        state, [](batch& b) { return bench::info_nce_gradients(b, two_threads()); }, 3, 1, false, true);
+}
+void two_threads_clip(benchmark::State& state) {
+    run(
+        state, [](batch& b) { return bench::clip(b, two_threads()); }, 1, 1, true, true);
+}
+void two_threads_clip_gradients(benchmark::State& state) {
+    run(
+        state, [](batch& b) { return bench::clip_gradients(b, two_threads()); }, 4, 2, true, true);
 }
 void plain_info_nce(benchmark::State& state) {
     run(state, plain_loop, 1, 1, false, false);
@@ -68,10 +95,19 @@ void shapes(benchmark::internal::Benchmark* b) {
     for (const std::int64_t depth : {32, 64, 128, 256, 768}) b->Args({1024, depth});
     for (const std::int64_t n : {1021, 4096, 16384}) b->Args({n, 128});
 }
+void shapes_of_threads(benchmark::internal::Benchmark* b) {
+    bench::threaded(b);
+    b->ArgNames({"n", "d"})->Args({bench::smoke() ? 1021 : 4096, 128});
+    if (!bench::smoke()) b->Args({16384, 128});
+}
 BENCHMARK(reckon_info_nce)->Apply(shapes);
 BENCHMARK(reckon_info_nce_gradients)->Apply(shapes);
 BENCHMARK(reckon_clip)->Apply(shapes);
 BENCHMARK(reckon_clip_gradients)->Apply(shapes);
+BENCHMARK(two_threads_info_nce)->Apply(shapes_of_threads);
+BENCHMARK(two_threads_info_nce_gradients)->Apply(shapes_of_threads);
+BENCHMARK(two_threads_clip)->Apply(shapes_of_threads);
+BENCHMARK(two_threads_clip_gradients)->Apply(shapes_of_threads);
 BENCHMARK(plain_info_nce)->Args({1024, 128})->ArgNames({"n", "d"});
 
 }  // namespace

@@ -15,7 +15,8 @@ namespace {
 
 namespace bench = reckon::bench;
 
-void run(benchmark::State& state, double (*loss)(bench::batch&), double products, double powers, bool symmetric) {
+template <class Loss>
+void run(benchmark::State& state, Loss&& loss, double products, double powers, bool symmetric) {
     constexpr std::size_t depth = 128;
     bench::batch b(static_cast<std::size_t>(state.range(0)), depth);
     const reckon_examples::peak_memory peak;
@@ -25,16 +26,20 @@ void run(benchmark::State& state, double (*loss)(bench::batch&), double products
     bench::report(state, b.n * b.n, {.flops = products * 2.0 * double(depth) + 12.0 * powers}, 96 * depth * 4);
 }
 void growth_info_nce(benchmark::State& state) {
-    run(state, bench::info_nce, 1, 1, false);
+    run(
+        state, [](bench::batch& b) { return bench::info_nce(b); }, 1, 1, false);
 }
 void growth_info_nce_gradients(benchmark::State& state) {
-    run(state, bench::info_nce_gradients, 3, 1, false);
+    run(
+        state, [](bench::batch& b) { return bench::info_nce_gradients(b); }, 3, 1, false);
 }
 void growth_clip(benchmark::State& state) {
-    run(state, bench::clip, 1, 1, true);
+    run(
+        state, [](bench::batch& b) { return bench::clip(b); }, 1, 1, true);
 }
 void growth_clip_gradients(benchmark::State& state) {
-    run(state, bench::clip_gradients, 4, 2, true);
+    run(
+        state, [](bench::batch& b) { return bench::clip_gradients(b); }, 4, 2, true);
 }
 
 void in_cache(benchmark::internal::Benchmark* b) {

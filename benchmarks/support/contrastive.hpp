@@ -41,18 +41,21 @@ struct batch {
     }
 };
 
-inline double info_nce(batch& b) {
-    return reckon::info_nce(exec::serial, b.queries(), b.keys(), b.lse, {temperature}).sum();
+template <class Policy = exec::serial_policy>
+double info_nce(batch& b, const Policy& where = exec::serial) {
+    return reckon::info_nce(where, b.queries(), b.keys(), b.lse, {temperature}).sum();
 }
-inline double info_nce_gradients(batch& b) {
-    return reckon::info_nce(exec::serial, b.queries(), b.keys(), b.lse, {temperature}, b.gradients()).sum();
+template <class Policy = exec::serial_policy>
+double info_nce_gradients(batch& b, const Policy& where = exec::serial) {
+    return reckon::info_nce(where, b.queries(), b.keys(), b.lse, {temperature}, b.gradients()).sum();
 }
-inline double clip(batch& b) {
-    return reckon::clip_loss(exec::serial, b.queries(), b.keys(), b.lse, b.column_lse, {temperature}).sum();
+template <class Policy = exec::serial_policy>
+double clip(batch& b, const Policy& where = exec::serial) {
+    return reckon::clip_loss(where, b.queries(), b.keys(), b.lse, b.column_lse, {temperature}).sum();
 }
-inline double clip_gradients(batch& b) {
-    return reckon::clip_loss(exec::serial, b.queries(), b.keys(), b.lse, b.column_lse, {temperature}, b.gradients())
-        .sum();
+template <class Policy = exec::serial_policy>
+double clip_gradients(batch& b, const Policy& where = exec::serial) {
+    return reckon::clip_loss(where, b.queries(), b.keys(), b.lse, b.column_lse, {temperature}, b.gradients()).sum();
 }
 // The symmetric loss from the sums that the kernel wrote, on a few rows and columns.
 inline double error_of(batch& b, bool symmetric) {
