@@ -18,9 +18,10 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEERS = os.path.join(HERE, "../peers")
 SPLINES, PARAMETRIC, RANKING, LISTS, SKETCHES = "splines.py", "parametric.py", "ranking.py", "ranked_lists.py", "sketches.py"
+CONTRASTIVE, ANY, BATCHES = "contrastive.py", 10**9, (1024, 4096, 16384)
 
-# label, target ns, program, case, plain case, peer task, peer variant; then, where they are not calibration.py and any
-# size, the script and the largest size that the peer can do
+# label, target ns, program, case, plain case, peer task, peer variant; then, where they are not calibration.py, any size and the
+# sizes of --n: the script, the largest size that the peer can do, and the row's own sizes, which stand for {n} or {2n} in the case
 ROWS = [
     ("isotonic fit, distinct scores", 15, "calibration_isotonic", "isotonic_fit_distinct", "plain_fit_distinct", "isotonic_fit", "distinct"),
     ("isotonic fit, 1000 distinct scores", 15, "calibration_isotonic", "isotonic_fit_ties", None, "isotonic_fit", "ties1000"),
@@ -62,6 +63,16 @@ ROWS = [
     ("MAP, lists of 100", None, "metrics_ranked_lists", "average_precision_distinct", "plain_average_precision_distinct", "average_precision", "distinct", LISTS),
     ("quantile sketch, k = 200, absorb", 10, "percentile_kll", "absorb<200>", "plain_sort", "kll_absorb", "lognormal", SKETCHES),
     ("ConfCalib apply, 3 fields", None, "calibration_confcalib", "confcalib_apply_ratio", "confcalib_plain_loop_ratio", "confcalib_apply", "cells1e3"),
+    ("InfoNCE", 3.2, "losses_contrastive", "reckon_info_nce/n:{n}/d:128", None, "info_nce", "unit", CONTRASTIVE, ANY, BATCHES),
+    ("InfoNCE with both gradients", 9.3, "losses_contrastive", "reckon_info_nce_gradients/n:{n}/d:128", None, "info_nce_gradients", "unit", CONTRASTIVE, ANY, BATCHES),
+    ("symmetric loss", 3.3, "losses_contrastive", "reckon_clip/n:{n}/d:128", None, "clip", "unit", CONTRASTIVE, ANY, BATCHES),
+    ("symmetric loss with both gradients", 12.5, "losses_contrastive", "reckon_clip_gradients/n:{n}/d:128", None, "clip_gradients", "unit", CONTRASTIVE, ANY, BATCHES),
+    ("NT-Xent with the gradient, per N^2", 25, "losses_supervised_contrastive", "reckon_supcon_gradient/n:{2n}/d:128/classes:0", None, "nt_xent_gradients", "unit", CONTRASTIVE, ANY, (1024, 4096)),
+    ("SupCon, 10 classes, with the gradient, per N^2", 25, "losses_supervised_contrastive", "reckon_supcon_gradient/n:{2n}/d:128/classes:10", None, "supcon_gradients", "classes10", CONTRASTIVE, ANY, (1024, 4096)),
+    ("SupCon, 1000 classes, with the gradient, per N^2", 25, "losses_supervised_contrastive", "reckon_supcon_gradient/n:{2n}/d:128/classes:1000", None, "supcon_gradients", "classes1000", CONTRASTIVE, ANY, (1024, 4096)),
+    ("RankNet, 1024 lists of 200, per ordered pair", 0.36, "losses_pairwise", "reckon_rank_net/200", "plain_rank_net/200", "ranknet_gradients", "grades", CONTRASTIVE, ANY, (1024,)),
+    ("BPR, pairs of scores", 1.1, "losses_pairwise", "reckon_bpr/{n}", "plain_bpr/{n}", "bpr_gradients", "normal", CONTRASTIVE, ANY, (10**4, 10**6)),
+    ("BPR, triples of embeddings", 90, "losses_pairwise", "reckon_bpr_triples/100000", "plain_bpr_triples/100000", "gather_bpr_gradients", "uniform", CONTRASTIVE, ANY, (65536,)),
 ]
 
 
@@ -89,8 +100,10 @@ def run_peers(options, script, task, variant, n):
     return {row[0]: float(row[4]) for row in rows}
 
 
-def sized(case, n):
-    return case if case is None or case.startswith("field_stats") else f"{case}/{n}"
+def sized(case, n, own_sizes=()):
+    if case is None or case.startswith("field_stats"):
+        return case
+    return case.replace("{n}", str(n)).replace("{2n}", str(2 * n)) if own_sizes else f"{case}/{n}"
 
 
 def main():
@@ -99,6 +112,7 @@ def main():
     parser.add_argument("--python", default=sys.executable, help="interpreter with the peers installed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--n", type=lambda text: int(float(text)), nargs="+", default=[10**4, 10**6])
+    parser.add_argument("--batch", type=int, nargs="+", help="only these sizes of the rows that have their own")
     parser.add_argument("--only", nargs="+", help="only rows of these programs, such as metrics_auc")
     options = parser.parse_args()
     print("| task | n | target | reckon ns/item | limit | plain loop / reckon | best peer | peer ns/item | peer / reckon |")
@@ -107,20 +121,22 @@ def main():
         if options.only and program not in options.only:
             continue
         script = where[0] if where else "calibration.py"
-        most = where[1] if len(where) > 1 else 10**9
-        for n in options.n:
+        most = where[1] if len(where) > 1 else ANY
+        own_sizes = where[2] if len(where) > 2 else ()
+        for n in [n for n in own_sizes if not options.batch or n in options.batch] or options.n:
             if case.startswith("field_stats") and n != 10**6:
                 continue  # that program has 1e6 rows
+            named, plain_named = sized(case, n, own_sizes), sized(plain, n, own_sizes)
             ours, limits, plain_ratios, peer_times, peer_ratios = [], [], [], {}, {}
             for _ in range(options.rounds):
-                found = run_program(options, program, [c for c in (sized(case, n), sized(plain, n)) if c])
-                if sized(case, n) not in found:
+                found = run_program(options, program, [c for c in (named, plain_named) if c])
+                if named not in found:
                     break  # a program with sizes of its own
-                ns, limit = found[sized(case, n)]
+                ns, limit = found[named]
                 ours.append(ns)
                 limits.append(limit)
-                if sized(plain, n) in found:
-                    plain_ratios.append(found[sized(plain, n)][0] / ns)
+                if plain_named in found:
+                    plain_ratios.append(found[plain_named][0] / ns)
                 peers = run_peers(options, script, task, variant, n) if task and n <= most else {}
                 for peer, peer_ns in peers.items():
                     peer_times.setdefault(peer, []).append(peer_ns)
@@ -128,7 +144,7 @@ def main():
             if not ours:
                 continue
             best = min(peer_times, key=lambda peer: min(peer_times[peer]), default=None)
-            cells = [label, f"{n:.0e}".replace("e+0", "e"), target or "", f"{min(ours):.2f}", f"{max(limits):.2f}",
+            cells = [label, n if own_sizes else f"{n:.0e}".replace("e+0", "e"), target or "", f"{min(ours):.2f}", f"{max(limits):.2f}",
                      f"{statistics.median(plain_ratios):.1f}" if plain_ratios else "", best or "",
                      f"{min(peer_times[best]):.1f}" if best else "",
                      f"{statistics.median(peer_ratios[best]):.1f}" if best else ""]
