@@ -27,19 +27,19 @@ void run(benchmark::State& state, Loss&& loss, double products, double powers, b
 }
 void growth_info_nce(benchmark::State& state) {
     run(
-        state, [](bench::batch& b) { return bench::info_nce(b); }, 1, 1, false);
+        state, [](bench::batch& b) { return bench::info_nce(b); }, 1, 1, bench::kind::plain);
 }
 void growth_info_nce_gradients(benchmark::State& state) {
     run(
-        state, [](bench::batch& b) { return bench::info_nce_gradients(b); }, 3, 1, false);
+        state, [](bench::batch& b) { return bench::info_nce_gradients(b); }, 3, 1, bench::kind::plain);
 }
 void growth_clip(benchmark::State& state) {
     run(
-        state, [](bench::batch& b) { return bench::clip(b); }, 1, 1, true);
+        state, [](bench::batch& b) { return bench::clip(b); }, 1, 1, bench::kind::symmetric);
 }
 void growth_clip_gradients(benchmark::State& state) {
     run(
-        state, [](bench::batch& b) { return bench::clip_gradients(b); }, 4, 2, true);
+        state, [](bench::batch& b) { return bench::clip_gradients(b); }, 4, 2, bench::kind::symmetric);
 }
 
 void in_cache(benchmark::internal::Benchmark* b) {
