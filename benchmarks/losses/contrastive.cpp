@@ -60,14 +60,6 @@ void reckon_sampled_softmax_gradients(benchmark::State& state) {
     run(
         state, [](batch& b) { return bench::sampled_softmax_gradients(b); }, 3, 1, bench::kind::sampled, true);
 }
-void reckon_sampled_softmax(benchmark::State& state) {
-    run(
-        state, [](batch& b) { return bench::sampled_softmax(b); }, 1, 1, bench::kind::sampled, true);
-}
-void reckon_sampled_softmax_gradients(benchmark::State& state) {
-    run(
-        state, [](batch& b) { return bench::sampled_softmax_gradients(b); }, 3, 1, bench::kind::sampled, true);
-}
 void reckon_clip(benchmark::State& state) {
     run(
         state, [](batch& b) { return bench::clip(b); }, 1, 1, bench::kind::symmetric, true);
@@ -117,8 +109,6 @@ void shapes_of_threads(benchmark::internal::Benchmark* b) {
 }
 BENCHMARK(reckon_info_nce)->Apply(shapes);
 BENCHMARK(reckon_info_nce_gradients)->Apply(shapes);
-BENCHMARK(reckon_sampled_softmax)->Apply(shapes);
-BENCHMARK(reckon_sampled_softmax_gradients)->Apply(shapes);
 BENCHMARK(reckon_sampled_softmax)->Apply(shapes);
 BENCHMARK(reckon_sampled_softmax_gradients)->Apply(shapes);
 BENCHMARK(reckon_clip)->Apply(shapes);
