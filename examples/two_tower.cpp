@@ -1,5 +1,6 @@
-// Trains a two-tower retriever on who liked what, by an in-batch softmax, and counts how many of the later likes it finds
-// in the whole catalogue, against popularity and BPR: each by itself, and with how popular an item has been of late.
+// Trains a two-tower retriever on who liked what, by an in-batch softmax, and counts how many of the later likes it
+// finds in the whole catalogue, against popularity and BPR: each by itself, and with how popular an item has been of
+// late.
 //
 //   two_tower                    simulated likes with known truth, then views of a short-video app if they are there
 //   two_tower --views FILE       a table with user_id, video_id, time_ms and a column that is 1 for a like

@@ -39,7 +39,7 @@ inline score_rows affinity(const retriever& model, double weight = 1, std::span<
     };
 }
 
-/// Calls use(first, users, scores) for the test users, 64 at a time: scores [users * items] of every item of the catalogue,
+/// Calls use(first, users, scores) for the test users, 64 at a time: scores [users * items] of the whole catalogue,
 /// or -inf for what the user has seen.
 template <class Use>
 void for_each_score_block(const host& where, const retrieval_task& task, const score_rows& score, const Use& use) {

@@ -1,4 +1,5 @@
-// Two towers, trained by an in-batch softmax, and the factorisation that they are compared with. Steps are written by hand.
+// Two towers, trained by an in-batch softmax, and the factorisation that they are compared with. Steps are written by
+// hand.
 #pragma once
 
 #include <algorithm>
@@ -133,7 +134,7 @@ struct tower_options {
     std::uint64_t seed = 1;
 };
 
-/// Both towers and their loss: each user of a batch should find the item that was liked, among those of the whole batch.
+/// Both towers and their loss: each user of a batch should find the item that was liked, among all items of the batch.
 template <class T>
 class two_towers {
   public:
@@ -191,7 +192,7 @@ struct retriever {
     std::vector<double> losses = {};  // of every training step
 };
 
-/// Training likes in a new random order every epoch, batch by batch; likes that do not fill a batch wait for the next epoch.
+/// Training likes in a new random order every epoch, batch by batch; likes that fill no batch wait for the next epoch.
 template <class Step, class EpochDone>
 void for_each_batch(const retrieval_task& task, std::size_t size, std::size_t epochs, std::uint64_t seed,
                     const Step& step, const EpochDone& epoch_done) {
@@ -246,8 +247,8 @@ struct bpr_options {
     std::uint64_t seed = 1;
 };
 
-/// Matrix factorisation by BPR (Rendle et al. 2009): log(1 + exp(s(u, j) - s(u, i))) for a like (u, i) and an item j that
-/// u has not seen, s = p_u . q_i + bias_i.
+/// Matrix factorisation by BPR (Rendle et al. 2009): log(1 + exp(s(u, j) - s(u, i))) for a like (u, i) and an item j
+/// that u has not seen, s = p_u . q_i + bias_i.
 template <class EpochDone>
 retriever train_bpr(const retrieval_task& task, const bpr_options& options, const EpochDone& epoch_done) {
     const std::size_t width = options.width, wide = width + 1;
