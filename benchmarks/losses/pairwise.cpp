@@ -1,9 +1,10 @@
-// Ranking losses over pairs with gradients, beside the plain loops: BPR on scores and on embeddings, RankNet on lists, and the
-// losses over heads.
+// Ranking losses over pairs with gradients, beside the plain loops: BPR on scores and on embeddings, RankNet on lists,
+// and the losses over heads.
 //
-// State: a few sums. Per item: BPR, a pair: 16 bytes read and 8 written, one power, one division and 30 flops. Triples: six rows of
-// D floats, 9 D flops with gradients. RankNet, an ordered pair (i, j) of a list whether it counts or not: of pairs that count,
-// about 40 % with five grades, 12 flops and a quarter of a division. Squared hinge, a row: two sorts and two sweeps, 40 bytes.
+// State: a few sums. Per item: BPR, a pair: 16 bytes read and 8 written, one power, one division and 30 flops. Triples:
+// six rows of D floats, 9 D flops with gradients. RankNet, an ordered pair (i, j) of a list whether it counts or not:
+// of pairs that count, about 40 % with five grades, 12 flops and a quarter of a division. Squared hinge, a row: two
+// sorts and two sweeps, 40 bytes.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// BPR on scores and on embeddings: worked examples, PyTorch, plain loops in double, gradients, shards, threads, extremes.
+// BPR on scores and on embeddings: worked examples, PyTorch, plain loops in double, gradients, shards, threads,
+// extremes.
 #include "reckon/losses/bpr.hpp"
 
 #include <doctest/doctest.h>

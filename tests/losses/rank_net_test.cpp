@@ -259,6 +259,19 @@ TEST_CASE("rank_net: NaN, lists without pairs, bad input") {
         CHECK(std::isnan(got.gradient[i]) == (i == 0 || i == 1 || i == 3));
     }
     CHECK(got.gradient[4] == 0.0);
+    for (const std::size_t n : {12u, 130u}) {
+        auto scores = random_normal<double>(n, 0.0, 1.0, 17);
+        auto labels = grades(n, 4, 18);
+        labels[3] = static_cast<float>(nan);
+        const auto with = run(serial, scores, labels, offsets_of({n}));
+        scores.erase(scores.begin() + 3);
+        labels.erase(labels.begin() + 3);
+        const auto without = run(serial, scores, labels, offsets_of({n - 1}));
+        CHECK_NEAR(with.loss, without.loss, reduction(n));
+        CHECK(with.weight == without.weight);
+        CHECK(with.gradient[3] == 0.0);
+        CHECK_NEAR(with.gradient[4], without.gradient[3], reduction(n).of(static_cast<double>(n)));
+    }
 
     const auto empty = run(serial, std::vector<float>{1, 2, 3}, std::vector<int>{4, 4, 9}, offsets_of({0, 2, 1, 0}),
                            {.normalisation = pair_normalisation::mean_per_group});

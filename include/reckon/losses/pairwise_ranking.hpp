@@ -1,4 +1,5 @@
-// Ranking losses over heads with incomplete labels: confirmed positives against the rows without a label, masked or not.
+// Ranking losses over heads with incomplete labels: confirmed positives against the rows without a label, masked or
+// not.
 #pragma once
 
 #include <cstddef>
@@ -67,24 +68,25 @@ double hinge_sums(const ranking_head<T>& head, double margin, double unlabelled,
 
 }  // namespace detail
 
-/// Logistic ranking loss over heads whose labels are incomplete: each confirmed positive of a head against each row without a
-/// label, and no pair of rows whose order is not certain.
+/// Logistic ranking loss over heads whose labels are incomplete: each confirmed positive of a head against each row
+/// without a label, and no pair of rows whose order is not certain.
 ///
-///   loss = sum over heads j of (1 / Z_j) sum_{i, k} omega_k softplus(-(scores_ij - scores_kj)),   Z_j = sum_{i, k} omega_k
+///   loss = sum over heads j of (1 / Z_j) sum_{i, k} omega_k softplus(-(scores_ij - scores_kj))
+///   Z_j = sum_{i, k} omega_k
 ///
-/// i over the rows with labels_ij > 0, masked or not; k over those with labels_kj <= 0 that options.negatives names; omega_k
-/// is 1 for a row whose mask is valid and unlabelled_weight else. pair_normalisation::sum leaves 1 / Z_j out.
+/// i over the rows with labels_ij > 0, masked or not; k over those with labels_kj <= 0 that options.negatives names;
+/// omega_k is 1 for a row whose mask is valid and unlabelled_weight else. pair_normalisation::sum leaves 1 / Z_j out.
 ///
-/// Shapes    score_rows [B, heads] float or double; label_rows and valid_rows of that shape, any numbers; valid_rows none: all
-///           are valid. gradient [B, heads] of the type of the scores, or none. Rows may be strided.
+/// Shapes    score_rows [B, heads] float or double; label_rows and valid_rows of that shape, any numbers; valid_rows
+///           none: all are valid. gradient [B, heads] of the type of the scores, or none. Rows may be strided.
 /// Writes    adds scale * d loss / d scores into `gradient`; it may not overlap the inputs.
-/// Returns   mean_value{sum over heads, heads with a pair}; with pair_normalisation::sum {sum, sum of Z_j}, which merges over
-///           shards, and forms no pair across them.
-/// Throws    std::invalid_argument on a shape or option out of range. A head without a positive or without a negative adds
-///           nothing, neither to the mean. A NaN label is no row of its head; a NaN score reaches the loss and all rows that
-///           it is compared with.
-/// Cost      P Q pairs a head, as those of rank_net(): no exact algorithm in fewer steps is known; rank_squared_hinge() has
-///           one. Threads share the columns of a head from B = 4096 on, heads below. Scratch grows with B.
+/// Returns   mean_value{sum over heads, heads with a pair}; with pair_normalisation::sum {sum, sum of Z_j}, which
+///           merges over shards, and forms no pair across them.
+/// Throws    std::invalid_argument on a shape or option out of range. A head without a positive or without a negative
+///           adds nothing, neither to the mean. A NaN label is no row of its head; a NaN score reaches the loss and all
+///           rows that it is compared with.
+/// Cost      P Q pairs a head, as those of rank_net(): no exact algorithm in fewer steps is known; rank_squared_hinge()
+///           has one. Threads share the columns of a head from B = 4096 on, heads below. Scratch grows with B.
 /// Numerics  as rank_net(). The gradient of a head adds up to 0 within roundings.
 /// Source    Jia et al. 2025 (KAML), ranking-based label utilisation; indicator, defaults and weights are our reading.
 template <exec::policy Policy, matrix_like S, matrix_like L, class M = none, class G = none, class Isa = isa::native>
@@ -111,17 +113,17 @@ mean_value pairwise_ranking(const Policy& where, const S& score_rows, const L& l
     return detail::over_heads(where, batch, batch.scores.rows() < 4096, sums);
 }
 
-/// pairwise_ranking() with the squared hinge max(0, margin - (scores_ij - scores_kj))^2 for the logistic loss: a bound on the
-/// wrongly ordered pairs that is exact without looking at pairs.
+/// pairwise_ranking() with the squared hinge max(0, margin - (scores_ij - scores_kj))^2 for the logistic loss: a bound
+/// on the wrongly ordered pairs that is exact without looking at pairs.
 ///
 /// Shapes    as pairwise_ranking().
 /// Writes    as pairwise_ranking().
 /// Returns   as pairwise_ranking().
 /// Throws    as pairwise_ranking().
-/// Cost      two sorts and two sweeps a head, O(B log B) at most (the sort is a radix sort). Threads share heads. Scratch
-///           grows with B.
-/// Numerics  double. Sums are moved along instead of taken from differences of prefix sums, so all their terms are positive:
-///           relative error of B roundings at most, for float scores as well.
+/// Cost      two sorts and two sweeps a head, O(B log B) at most (the sort is a radix sort). Threads share heads.
+///           Scratch grows with B.
+/// Numerics  double. Sums are moved along instead of taken from differences of prefix sums, so all their terms are
+///           positive: relative error of B roundings at most, for float scores as well.
 /// Source    sums over sorted scores as in Joachims 2005 and Lee and Lin 2014; the updates are ours.
 template <exec::policy Policy, matrix_like S, matrix_like L, class M = none, class G = none, class Isa = isa::native>
 mean_value rank_squared_hinge(const Policy& where, const S& score_rows, const L& label_rows, const M& valid_rows = {},

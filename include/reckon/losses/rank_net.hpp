@@ -11,6 +11,7 @@
 #include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
 #include "reckon/core/segments.hpp"
+#include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 #include "reckon/losses/detail/label_order.hpp"
@@ -72,20 +73,73 @@ class rank_net_sum {
   private:
     using pairs = logistic_pairs<T, Isa>;
 
+    // Lists up to this length are compared with themselves in lanes, which takes less than a sort.
+    static constexpr std::size_t most_unsorted = 96;
+    static constexpr bool lanes_hold_labels =
+        std::is_same_v<Y, T> || std::is_same_v<Y, float> || (std::is_integral_v<Y> && sizeof(Y) <= 2);
+
+    void make_room(std::size_t room) {
+        if (right_.size() >= room) return;
+        for (auto* column : {&left_, &right_, &slopes_, &curves_, &labels_}) column->resize(room);
+        slope_.resize(room);
+        curve_.resize(room);
+    }
+    template <bool Curve>
+    void clear(std::size_t n) noexcept {
+        const std::size_t room = pairs::padded(n);
+        std::fill_n(slopes_.data(), room, T(0));
+        std::fill_n(slope_.data(), room, 0.0);
+        if constexpr (Curve) {
+            std::fill_n(curves_.data(), room, T(0));
+            std::fill_n(curve_.data(), room, 0.0);
+        }
+    }
+
+    // False when the scores span too much.
+    template <bool Curve>
+    bool absorb_unsorted(const T* scores, const Y* labels, std::size_t n, T* gradient, T* hessian) {
+        make_room(pairs::padded(n));
+        std::copy_n(scores, n, right_.data());
+        pairs::pad(right_.data(), n);
+        const auto range = pairs::range(options_.sigma, right_.data(), n);
+        if (!range.narrow) return false;
+        for (std::size_t i = 0; i < n; ++i) labels_[i] = static_cast<T>(labels[i]);
+        for (std::size_t i = n; i < pairs::padded(n); ++i) labels_[i] = simd::float_format<T>::quiet_nan;
+        pairs sweep(options_.sigma);
+        sweep.powers(right_.data(), n, range.centre, left_.data(), right_.data());
+        clear<Curve>(n);
+        const typename pairs::columns to{right_.data(), slopes_.data(), curves_.data()};
+        simd::lane_counts<T, Isa> found;
+        for (std::size_t r = 0; r < n; r += pairs::rows) {
+            typename pairs::row_sums sums;
+            sweep.template narrow_below<Curve>(left_.data() + r, labels_.data() + r, to, labels_.data(), n, sums,
+                                               found);
+            for (std::size_t k = 0; k < pairs::rows && r + k < n; ++k) {
+                slope_[r + k] -= sums.slope[k];
+                if constexpr (Curve) curve_[r + k] += sums.curve[k];
+            }
+        }
+        flush<Curve>(n);
+        const std::uint64_t count = reduce_add(found);
+        if (count > 0) {
+            finish<Curve>(
+                sweep.take_loss(), count, n, [](std::size_t r) { return r; }, gradient, hessian);
+        }
+        return true;
+    }
     template <bool Curve>
     void absorb_list(const T* scores, const Y* labels, std::size_t count, T* gradient, T* hessian) {
+        if (count < 2) return;
+        if constexpr (lanes_hold_labels) {
+            if (count <= most_unsorted && absorb_unsorted<Curve>(scores, labels, count, gradient, hessian)) return;
+        }
         order_.sort(labels, count);
         const std::size_t n = order_.size();
         // Rows of the smallest label stand above nobody.
         std::size_t above = n;
         while (above > 0 && order_.end(above - 1) == n) --above;
         if (above == 0) return;
-        const std::size_t room = pairs::padded(n);
-        if (right_.size() < room) {
-            for (auto* column : {&left_, &right_, &slopes_, &curves_}) column->resize(room);
-            slope_.resize(room);
-            curve_.resize(room);
-        }
+        make_room(pairs::padded(n));
         for (std::size_t r = 0; r < n; ++r) right_[r] = scores[order_.row(r)];
         pairs::pad(right_.data(), n);
         const auto range = pairs::range(options_.sigma, right_.data(), n);
@@ -95,12 +149,7 @@ class rank_net_sum {
         } else {
             std::copy_n(right_.data(), n, left_.data());
         }
-        std::fill_n(slopes_.data(), room, T(0));
-        std::fill_n(slope_.data(), n, 0.0);
-        if constexpr (Curve) {
-            std::fill_n(curves_.data(), room, T(0));
-            std::fill_n(curve_.data(), n, 0.0);
-        }
+        clear<Curve>(n);
         const typename pairs::columns to{right_.data(), slopes_.data(), curves_.data()};
         const std::uint32_t* const ends = order_.ends();
         std::uint64_t count_of_pairs = 0;
@@ -129,7 +178,13 @@ class rank_net_sum {
             if ((r + pairs::rows) % pairs::rows_a_flush == 0) flush<Curve>(n);
         }
         flush<Curve>(n);
-        const double value = sweep.take_loss(), z = static_cast<double>(count_of_pairs);
+        finish<Curve>(
+            sweep.take_loss(), count_of_pairs, n, [&](std::size_t r) { return order_.row(r); }, gradient, hessian);
+    }
+    // Adds the value of a list and its derivatives, which stand on the places of the sweep.
+    template <bool Curve, class Row>
+    void finish(double value, std::uint64_t count, std::size_t n, Row&& row_of, T* gradient, T* hessian) noexcept {
+        const double z = static_cast<double>(count);
         double factor = scale_ * options_.sigma;
         if (options_.normalisation == pair_normalisation::mean_per_group) {
             loss.merge(mean_value(value / z, 1.0));
@@ -138,11 +193,11 @@ class rank_net_sum {
             loss.merge(mean_value(value, z));
         }
         if (gradient != nullptr) {
-            for (std::size_t r = 0; r < n; ++r) gradient[order_.row(r)] += static_cast<T>(factor * slope_[r]);
+            for (std::size_t r = 0; r < n; ++r) gradient[row_of(r)] += static_cast<T>(factor * slope_[r]);
         }
         if constexpr (Curve) {
             factor *= options_.sigma;
-            for (std::size_t r = 0; r < n; ++r) hessian[order_.row(r)] += static_cast<T>(factor * curve_[r]);
+            for (std::size_t r = 0; r < n; ++r) hessian[row_of(r)] += static_cast<T>(factor * curve_[r]);
         }
     }
     // Lanes hold the sums of a few rows only.
@@ -163,7 +218,7 @@ class rank_net_sum {
     rank_net_options options_;
     double scale_;
     label_order<Y, Isa> order_;
-    std::vector<T> left_, right_, slopes_, curves_;
+    std::vector<T> left_, right_, slopes_, curves_, labels_;
     std::vector<double> slope_, curve_;
 };
 
@@ -176,21 +231,22 @@ class rank_net_sum {
 /// or, with pair_normalisation::mean_per_group, of the mean over these pairs of each list.
 ///
 /// Shapes    scores [N] float or double; labels [N] of numbers, such as grades, clicks or dwell times; offsets [S + 1],
-///           unsigned: list s has the rows offsets[s] .. offsets[s + 1] - 1, fewer than 2^32. gradient, hessian [N] of the
-///           type of the scores, or none.
+///           unsigned: list s has the rows offsets[s] .. offsets[s + 1] - 1, fewer than 2^32. gradient, hessian [N] of
+///           the type of the scores, or none.
 /// Writes    adds scale * d loss / d scores into `gradient` and scale times the diagonal of the second derivative into
 ///           `hessian` when they are given; they may not overlap the inputs.
-/// Returns   mean_value{sum, pairs}; with mean_per_group {sum of means, lists with a pair}. Merges over shards that hold whole
-///           lists.
+/// Returns   mean_value{sum, pairs}; with mean_per_group {sum of means, lists with a pair}. Merges over shards that
+///           hold whole lists.
 /// Throws    std::invalid_argument on shapes, offsets, and sigma not positive. A row with a NaN label is in no pair and
-///           gets nothing added; a NaN score reaches the loss and every row that it is compared with. A list without two
-///           different labels adds nothing, neither to the mean.
-/// Cost      a power and a sort of labels a row (a count when they are integers below 32); then 12 operations and a quarter
-///           of a division a pair. Lists whose scores, times sigma, span more than 21 (double: 170) take a power and a
-///           division a pair. Threads share lists, not one list. Scratch for one list a part.
-/// Numerics  derivatives: relative error of a few roundings of the scores and of the type, lanes add up 1024 columns or 256
-///           rows, double above. Loss: 1 + e^-d is rounded in the type, so a pair is off by up to 6e-8 in float (1.1e-16 in
-///           double) however small its loss. Finite scores never give NaN.
+///           gets nothing added; a NaN score reaches the loss and every row that it is compared with. A list without
+///           two different labels adds nothing, neither to the mean.
+/// Cost      a power and a sort of labels a row (a count when they are integers below 32, neither for lists up to 96);
+///           then 12 operations and a quarter of a division a pair. Lists whose scores, times sigma, span more than 21
+///           (double: 170) take a power and a division a pair. Threads share lists, not one list. Scratch for one list
+///           a part.
+/// Numerics  derivatives: relative error of a few roundings of the scores and of the type, lanes add up 1024 columns or
+///           256 rows, double above. Loss: 1 + e^-d is rounded in the type, so a pair is off by up to 6e-8 in float
+///           (1.1e-16 in double) however small its loss. Finite scores never give NaN.
 /// Source    Burges et al. 2005, equation 3; sums per row as in Burges 2010, section 2.1.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class G = none, class H = none,
           class Isa = isa::native>

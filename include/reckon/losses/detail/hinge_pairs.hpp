@@ -11,8 +11,8 @@
 
 namespace reckon::detail {
 
-// Sums over the points of a growing set: of w, of w d and of w d^2, d the distance of a point from where the sweep is. All
-// terms are non-negative, so nothing cancels.
+// Sums over the points of a growing set: of w, of w d and of w d^2, d the distance of a point from where the sweep is.
+// All terms are non-negative, so nothing cancels.
 struct hinge_moments {
     double weight = 0.0, first = 0.0, second = 0.0;
 
@@ -29,8 +29,8 @@ struct hinge_moments {
     }
 };
 
-// Visits the points `to` in order, ahead of which those points `from` lie that are already passed: visit(k, moments). The
-// sweep goes towards larger values, or smaller ones with `down`.
+// Visits the points `to` in order, ahead of which those points `from` lie that are already passed: visit(k, moments).
+// The sweep goes towards larger values, or smaller ones with `down`.
 //
 // to, from     scores, none of them NaN, with their ascending order; weight_of(k) of the point k of `from`
 template <bool Down, class To, class From, class Weight, class Visit>

@@ -1,5 +1,5 @@
-// Sums of softplus(b_j - a_i) over rows a and columns b, with the slopes of every row and column from the same sweep: the
-// mechanism below rank_net() and pairwise_ranking().
+// Sums of softplus(b_j - a_i) over rows a and columns b, with the slopes of every row and column from the same sweep:
+// the mechanism below rank_net() and pairwise_ranking().
 //
 // The power of a pair is a product of one number a row and one a column, so n scores need n powers; four pairs share a
 // division; and a sum of logarithms is the logarithm of a product, whose exponent is taken off as it grows.
@@ -19,8 +19,8 @@
 
 namespace reckon::detail {
 
-/// Centre of some scores, and whether all their differences, times `steepness`, lie in the range of factored powers: four
-/// values of 1 + e^x multiply without overflow. False for scores that are not finite.
+/// Centre of some scores, and whether all their differences, times `steepness`, lie in the range of factored powers:
+/// four values of 1 + e^x multiply without overflow. False for scores that are not finite.
 template <class T>
 struct power_range {
     T centre = T(0);
@@ -54,7 +54,8 @@ class logistic_pairs {
         T* curves;
     };
 
-    /// Makes the numbers behind column n - 1, padded(n) in all, those of the last one, as range() and powers() want them.
+    /// Makes the numbers behind column n - 1, padded(n) in all, those of the last one, as range() and powers() want
+    /// them.
     static void pad(T* values, std::size_t n) noexcept { std::fill(values + n, values + padded(n), values[n - 1]); }
 
     /// Range of the scores of some columns, each padded; n > 0.
@@ -87,8 +88,9 @@ class logistic_pairs {
 
     explicit logistic_pairs(double steepness = 1.0) noexcept : steepness_(static_cast<T>(steepness)) {}
 
-    /// Turns n scores, padded, into powers of e for narrow(): e^(s - centre) for columns, the inverse for rows. Either output
-    /// may be null or the scores themselves; both have room for padded(n), and the numbers behind the last one become 0.
+    /// Turns n scores, padded, into powers of e for narrow(): e^(s - centre) for columns, the inverse for rows. Either
+    /// output may be null or the scores themselves; both have room for padded(n), and the numbers behind the last one
+    /// become 0.
     void powers(const T* scores, std::size_t n, T centre, T* left, T* right) const noexcept {
         const pack middle(centre), factor(steepness_), one(T(1));
         for (std::size_t i = 0; i < n; i += lanes) {
@@ -101,9 +103,9 @@ class logistic_pairs {
         }
     }
 
-    /// Adds the pairs of `rows` rows (a power of 0 stands for none) with the columns first .. end - 1, behind which a register
-    /// of columns is 0 or belongs to the caller to sweep otherwise: either `end` is that of all columns or end - first is a
-    /// multiple of the lanes.
+    /// Adds the pairs of `rows` rows (a power of 0 stands for none) with the columns first .. end - 1, behind which a
+    /// register of columns is 0 or belongs to the caller to sweep otherwise: either `end` is that of all columns or end
+    /// - first is a multiple of the lanes.
     template <bool Curve>
     void narrow(const T* left, const columns& to, std::size_t first, std::size_t end, row_sums& sums) noexcept {
         const pack f0(left[0]), f1(left[1]), f2(left[2]), f3(left[3]);
@@ -145,6 +147,30 @@ class logistic_pairs {
             first = stop;
             if (steps_ >= most_steps) settle();
         }
+    }
+
+    /// The same for all columns 0 .. end - 1 whose label is smaller than that of the row; counts them. A NaN is not
+    /// smaller, and nothing is smaller than it.
+    template <bool Curve>
+    void narrow_below(const T* left, const T* row_labels, const columns& to, const T* labels, std::size_t end,
+                      row_sums& sums, simd::lane_counts<T, Isa>& found) noexcept {
+        const pack zero(T(0));
+        const pack f0(left[0]), f1(left[1]), f2(left[2]), f3(left[3]);
+        const pack y0(row_labels[0]), y1(row_labels[1]), y2(row_labels[2]), y3(row_labels[3]);
+        lane_sums<Curve> kept;
+        for (std::size_t j = 0; j < end; j += lanes) {
+            const pack e = pack::load(to.values + j), y = pack::load(labels + j);
+            const auto m0 = y < y0, m1 = y < y1, m2 = y < y2, m3 = y < y3;
+            found.add(m0);
+            found.add(m1);
+            found.add(m2);
+            found.add(m3);
+            step(select(m0, f0 * e, zero), select(m1, f1 * e, zero), select(m2, f2 * e, zero), select(m3, f3 * e, zero),
+                 to, j, kept);
+        }
+        steps_ += (end + lanes - 1) / lanes;
+        kept.add_to(sums);
+        if (steps_ >= most_steps) settle();
     }
 
     /// Adds the pairs of one row, a score, with the scores first .. end - 1, whatever their size.

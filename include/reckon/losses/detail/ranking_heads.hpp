@@ -61,8 +61,8 @@ struct ranking_batch {
         }
         return out;
     }
-    // Loss of head j from sums(head, positive slopes, negative slopes), which adds d loss / d (negative - positive), with
-    // weights, to both and returns the weighted sum of the pairs.
+    // Loss of head j from sums(head, positive slopes, negative slopes), which adds d loss / d (negative - positive),
+    // with weights, to both and returns the weighted sum of the pairs.
     template <class Sums>
     mean_value finish(std::size_t j, Sums&& sums) const {
         const ranking_head<T> rows = head(j);
