@@ -15,6 +15,7 @@
 #include "reckon/losses/detail/list_losses.hpp"
 #include "reckon/losses/detail/list_powers.simd.hpp"
 #include "reckon/metrics/detail/dcg_sums.hpp"
+#include "reckon/metrics/detail/leading_rows.hpp"
 
 namespace reckon::detail {
 
@@ -26,6 +27,12 @@ class score_order {
         using bits = typename simd::float_format<T>::bits;
         const auto key = [&](std::size_t i) { return static_cast<bits>(~ordered_bits(scores[i])); };
         if (order_.size() < n) order_.resize(n);
+        if (n <= 16 * simd::pack<T, Isa>::lanes) {
+            // Counting the better rows of each row, in lanes, is the cheaper sort of few.
+            few_.rank(scores, n, n);
+            for (std::size_t p = 0; p < n; ++p) order_[p] = static_cast<std::uint32_t>(few_.row(p));
+            return order_;
+        }
         if (items_.size() < n) items_.resize(n);
         if constexpr (std::is_same_v<T, float>) {
             if (scratch_.size() < n) scratch_.resize(n);
@@ -42,6 +49,7 @@ class score_order {
 
   private:
     using item = std::conditional_t<std::is_same_v<T, float>, std::uint64_t, std::pair<std::uint64_t, std::uint32_t>>;
+    leading_rows<T, Isa> few_;
     std::vector<item> items_, scratch_;
     std::vector<std::uint32_t> order_;
 };
