@@ -42,12 +42,6 @@ struct power_sum {
     double log() const noexcept { return sum == 0.0 ? -HUGE_VAL : top + std::log2(sum); }
 };
 
-// Exponent whose power exp2_moderate() gives as exactly 0.
-template <class T>
-constexpr T vanishing_exponent() noexcept {
-    return sizeof(T) == 4 ? T(-127) : T(-1100);
-}
-
 // All rows as right sides of products, and what columns of the matrix add to their gradients. One piece of memory, so that
 // middle-sized batches get huge pages as well.
 template <class T, class Isa>

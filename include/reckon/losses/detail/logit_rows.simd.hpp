@@ -43,6 +43,12 @@ RECKON_INLINE V exp2_any(V t) noexcept {
     return select(t <= V(T(-126)), V(T(0)), exp2_moderate(minimum(V(T(126)), maximum(V(T(-126)), t))));
 }
 
+// Exponent whose power exp2_moderate() gives as exactly 0.
+template <class T>
+constexpr T vanishing_exponent() noexcept {
+    return sizeof(T) == 4 ? T(-127) : T(-1100);
+}
+
 // Rows of queries that are swept together: their logits against all keys are held until both gradients are done.
 template <class T, class Isa>
 struct query_block {
@@ -191,8 +197,7 @@ void bounded_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, s
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes] = {};
-    // 2^-126 more or less does not matter to a moderate sum, and keys of the padding are 0.
-    sweep_chunk(q, k, chunk, T(-126), [&](block& t, std::size_t i, std::size_t p) {
+    sweep_chunk(q, k, chunk, vanishing_exponent<T>(), [&](block& t, std::size_t i, std::size_t p) {
         T* const sum = lanes + i * block::rows * pack::lanes;
         T* const out = Keep ? kept + (p * q.padded() + i * block::rows) * block::cols : nullptr;
 #pragma GCC unroll 6

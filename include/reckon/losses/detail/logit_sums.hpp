@@ -39,7 +39,7 @@ void symmetric_bounded_chunk(const query_block<T, Isa>& q, const packed_keys<T, 
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes] = {};
     T down[block::cols];
-    sweep_chunk(q, k, chunk, T(-126), [&](block& t, std::size_t i, std::size_t p) {
+    sweep_chunk(q, k, chunk, vanishing_exponent<T>(), [&](block& t, std::size_t i, std::size_t p) {
         T* const sum = lanes + i * block::rows * pack::lanes;
         const bool whole = (i + 1) * block::rows <= q.rows;
         pack low(T(0)), high(T(0));
@@ -141,7 +141,7 @@ void known_weights(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, s
                    const T* column, T* kept) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
-    sweep_chunk(q, k, chunk, T(-126), [&](block& t, std::size_t i, std::size_t p) {
+    sweep_chunk(q, k, chunk, vanishing_exponent<T>(), [&](block& t, std::size_t i, std::size_t p) {
         T* const out = kept + (p * q.padded() + i * block::rows) * block::cols;
         const T* const own = row + i * block::rows;
         pack low(T(0)), high(T(0));
