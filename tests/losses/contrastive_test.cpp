@@ -1,4 +1,5 @@
-// InfoNCE and the symmetric loss: worked examples, PyTorch, plain loops in double, gradients, shards, threads, extremes.
+// InfoNCE and the symmetric loss: worked examples, PyTorch, plain loops in double, gradients, shards, threads,
+// extremes.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -177,9 +178,11 @@ TEST_CASE_TEMPLATE("info_nce, clip_loss: against the definition", T, float, doub
                 const auto q = unit_rows<T>(s.batch, s.depth, 1, length), k = unit_rows<T>(n, s.depth, 2, length);
                 const auto got = run(which, serial, q, k, s.depth, 0.05);
                 const auto want = reference(which, q, k, s.depth, 0.05);
-                // An error of a logit shifts a probability by as much, relatively, and a gradient by that times length / t.
+                // An error of a logit shifts a probability by as much, relatively, and a gradient by that times length
+                // / t.
                 const tolerance logit = logit_error<T>(s.depth, 20.0 * length * length);
-                const tolerance slope = logit.of(20.0 * length * length * 20.0 * length);
+                const tolerance slope =
+                    logit.of(20.0 * length * length * 20.0 * length / std::sqrt(static_cast<double>(s.depth)));
                 CHECK_ALL_NEAR(got.row_lse, want.row_lse, logit);
                 CHECK_NEAR(got.loss, want.loss, logit.of(20.0 * length * length * static_cast<double>(s.batch)));
                 CHECK_ALL_NEAR(got.queries, want.queries, slope);
@@ -249,7 +252,7 @@ TEST_CASE("info_nce: shards of the queries add up to the whole") {
     }
 }
 
-TEST_CASE("info_nce, clip_loss: the same bits for any number of threads, and without gradients") {
+TEST_CASE("info_nce, clip_loss: the same bits for any number of threads, the same sums without gradients") {
     const std::size_t b = 300, depth = 10;
     exec::pool two(2), three(3);
     for (const double length : {1.0, 20.0}) {
@@ -265,6 +268,7 @@ TEST_CASE("info_nce, clip_loss: the same bits for any number of threads, and wit
         std::vector<float> lse(b);
         const auto m = info_nce(exec::host{three}, view(q, b, depth), view(k, std::size_t{2500}, depth), lse,
                                 {.temperature = 0.05});
+        CHECK_ALL_NEAR(lse, want.row_lse, logit_error<float>(depth, 20.0 * length * length));
         CHECK_NEAR(m.sum(), want.loss,
                    logit_error<float>(depth, 20.0 * length * length).of(20.0 * length * length * 300.0));
     }
@@ -602,6 +606,39 @@ TEST_CASE("info_nce with options: finite whatever the size, and rows without neg
     }
 }
 
+TEST_CASE("info_nce: gradients where all logits are low and slopes steep") {
+    // Logits of about -59: sums are tiny, and temperatures as well.
+    const std::vector<float> q{1, 0, 1, 0}, k{-1e-12f, 1e-14f, -0.99e-12f, -1e-14f};
+    const std::vector<double> dq(q.begin(), q.end()), dk(k.begin(), k.end());
+    const auto got = run(kind::nce, serial, q, k, 2, 1.69e-14);
+    const auto want = reference(kind::nce, dq, dk, 2, 1.69e-14);
+    CHECK_NEAR(got.loss, want.loss, logit_error<float>(2, 64.0));
+    CHECK_ALL_NEAR(got.queries, want.queries, logit_error<float>(2, 64.0));
+    CHECK_ALL_NEAR(got.keys, want.keys, logit_error<float>(2, 64.0 / 1.69e-14));
+}
+
+TEST_CASE("info_nce with options: a NaN among the negatives is not taken for a left-out key") {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const auto got = run(serial, extras<float>{{.hardness = 1.0}, {}}, std::vector<float>{1, 0},
+                         std::vector<float>{1, 0, nan, 0}, 2);
+    CHECK(std::isnan(got.loss));
+    CHECK(std::isnan(got.row_lse[0]));
+    CHECK(std::isnan(got.keys[0]));
+}
+
+TEST_CASE("info_nce with options: cosines of huge and tiny rows, and rows without columns") {
+    for (const double size : {1e160, 1e-170, 1e300, 1e-300}) {
+        const std::vector<double> q{size, 0, 0, size};
+        const auto got = run(serial, extras<double>{{.temperature = 1.0, .metric = similarity::cosine}, {}}, q, q, 2);
+        CHECK_NEAR(got.loss, 2.0 * std::log(1.0 + std::exp(-1.0)), reduction(8));
+    }
+    const std::vector<float> temperatures(200, 0.5f), none;
+    std::vector<float> lse(200);
+    const matrix_view<const float> flat(temperatures.data(), 200, 0, 0);
+    const auto m = info_nce(serial, flat, flat, lse, {}, {}, {.temperatures = input(temperatures)});
+    CHECK_NEAR(m.finish(), std::log(200.0), reduction<float>(200));
+}
+
 TEST_CASE("info_nce with options: bad input") {
     const std::vector<double> q(4), k(6), short_one{0.1}, bad{0.1, -1.0};
     const std::vector<std::uint64_t> two(2);
@@ -610,7 +647,7 @@ TEST_CASE("info_nce with options: bad input") {
     };
     fails({{.first_positive = 2}, {}}, "info_nce: 2 queries but only 1 keys");
     fails({{.first_positive = 9}, {}}, "info_nce: 2 queries but only 0 keys");
-    fails({{.hardness = -1.0}, {}}, "info_nce: hardness must be finite and not negative, got -1");
+    fails({{.hardness = -1.0}, {}}, "info_nce: hardness must lie in [0, 1e30], got -1");
     fails({{}, {.temperatures = input(short_one)}}, "info_nce: 2 queries but 1 temperatures");
     fails({{}, {.temperatures = input(bad)}}, "info_nce: temperature must be positive and finite, got -1");
     fails({{}, {.key_labels = input(two)}}, "info_nce: 3 keys but 2 labels");

@@ -82,7 +82,7 @@ class matrix_view {
     }
     /// Rows first .. first + count - 1.
     RECKON_HD constexpr matrix_view slice(std::size_t first, std::size_t count) const noexcept {
-        return empty() ? *this : matrix_view(data_ + first * stride_, count, cols_, stride_);
+        return rows_ == 0 ? *this : matrix_view(cols_ == 0 ? data_ : data_ + first * stride_, count, cols_, stride_);
     }
 
   private:

@@ -1,5 +1,5 @@
-// The tile engine: register-blocked products over packed panels, with whatever should happen to a finished tile fused in
-// while it is still in registers. Losses, kernel sums, nearest centroids and small layers all stand on it.
+// The tile engine: register-blocked products over packed panels, with whatever should happen to a finished tile fused
+// in while it is still in registers. Losses, kernel sums, nearest centroids and small layers all stand on it.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@
 
 namespace reckon::tile {
 
-/// A tile of a product, held in registers: 6 rows of two packs, which with two packs of the right side and one broadcast of
-/// the left fills the 16 registers of SSE2 and AVX2.
+/// A tile of a product, held in registers: 6 rows of two packs, which with two packs of the right side and one
+/// broadcast of the left fills the 16 registers of SSE2 and AVX2.
 template <class T, class Isa = isa::native>
 struct block {
     using pack = simd::pack<T, Isa>;

@@ -28,15 +28,15 @@ struct clip_loss_options {
 ///   loss = sum_i [ (logsumexp_j(s(q_i, k_j) / t) + logsumexp_j(s(q_j, k_i) / t)) / 2 - s(q_i, k_i) / t ]     nats
 ///   s: options.metric
 ///
-/// Shapes    query_rows [B, D], key_rows [B, D]: key i belongs to query i. row_lse, column_lse [B]. Float or double, all the same;
-///           rows may be strided. Gradients as their inputs, or empty.
+/// Shapes    query_rows [B, D], key_rows [B, D]: key i belongs to query i. row_lse, column_lse [B]. Float or double,
+///           all the same; rows may be strided. Gradients as their inputs, or empty.
 /// Writes    row_lse, column_lse; adds grads.scale * d loss / d (queries | keys | temperature) where wanted.
 /// Returns   mean_value{sum, B}.
 /// Throws    std::invalid_argument on a shape or option out of range. Inputs are not scanned: NaN in, NaN out; logits
 ///           beyond the range of the type are not finite either.
-/// Cost      B B D multiply-adds forward, four times that with both gradients, which need the sums of all columns first.
-///           Scratch as info_nce; the cosine and the distance copy both sides, and both gradients.
-/// Numerics  lanes of the type, sums of 1024 keys and of 96 queries, double above.
+/// Cost      B B D multiply-adds forward, four times that with both gradients, which need the sums of all columns
+///           first. Scratch as info_nce; the cosine and the distance copy both sides, and both gradients.
+/// Numerics  lanes of the type, sums of 1024 keys and of 96 queries, double above; tiny losses as in info_nce.
 /// Source    Radford et al. 2021, figure 3.
 template <exec::policy Policy, matrix_like Q, matrix_like K, class L, class C, class Isa = isa::native>
 mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows, L&& row_lse, C&& column_lse,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -12,6 +13,7 @@
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/exec/tile.hpp"
 #include "reckon/losses/contrastive_gradients.hpp"
 #include "reckon/losses/detail/logit_rows.simd.hpp"
 #include "reckon/losses/detail/similarity_rows.hpp"

@@ -53,12 +53,15 @@ void plain_softmax(const Policy& where, matrix_view<const T> queries, matrix_vie
     using sums = gradient_sums<T, Isa>;
     packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
     packed.take_off(log_q, 1.4426950408889634074);
-    const bool bounded = moderate(largest_norm(queries), largest_norm(keys), t.least(), largest_size(log_q));
+    const double longest = largest_norm(queries);
+    bool bounded = moderate(longest, largest_norm(keys), t.least(), largest_size(log_q));
     if (!sums::wants_any(grads)) {
         fold_logits(where, queries, packed, t, bounded, nullptr,
                     [&](std::size_t i, power_sum sum) { finish(i, sum.ln()); });
         return;
     }
+    // 1 / sum may be e^60, and goes into the gradients together with these factors.
+    bounded = bounded && std::fabs(grads.scale) / t.least() * (std::max)(longest, 1.0) <= 1e10;
     const std::size_t limit = rows_of::limit(packed.padded());
     sums gradient(queries, keys, packed, t, own, grads);
     for (std::size_t first = 0; first < queries.rows(); first += limit) {
@@ -85,8 +88,8 @@ mean_value in_batch_softmax(const Policy& where, matrix_view<const T> query_view
                 count - (std::min)(first, count), " keys");
     }
     expects(lse_of.size() == batch, name, batch, " queries but room for ", lse_of.size(), " sums");
-    expects(options.hardness >= 0.0 && std::isfinite(options.hardness), name,
-            "hardness must be finite and not negative, got ", options.hardness);
+    expects(options.hardness >= 0.0 && options.hardness <= 1e30, name, "hardness must lie in [0, 1e30], got ",
+            options.hardness);
     if (batch == 0) return {};
 
     using alike = similarity_rows<T>;

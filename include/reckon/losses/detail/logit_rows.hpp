@@ -1,5 +1,5 @@
-// Losses that need each row of logits as a whole: the rows of a block of queries are kept, handed to the loss one by one,
-// and what the loss leaves in their place goes into both gradients.
+// Losses that need each row of logits as a whole: the rows of a block of queries are kept, handed to the loss one by
+// one, and what the loss leaves in their place goes into both gradients.
 #pragma once
 
 #include <cstddef>
@@ -8,14 +8,15 @@
 #include "reckon/core/config.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/exec/tile.hpp"
 #include "reckon/losses/contrastive_gradients.hpp"
 #include "reckon/losses/detail/gradient_sums.hpp"
 #include "reckon/losses/detail/logit_rows.simd.hpp"
 
 namespace reckon::detail {
 
-// The logits of one query against all keys, in nats, as the tiles left them. Packs reach into the padding behind the last key,
-// which holds -infinity at first.
+// The logits of one query against all keys, in nats, as the tiles left them. Packs reach into the padding behind the
+// last key, which holds -infinity at first.
 template <class T, class Isa>
 class logit_row {
     using block = tile::block<T, Isa>;
@@ -101,9 +102,9 @@ struct nothing_after_a_block {
     void operator()(std::size_t, std::size_t) const noexcept {}
 };
 
-// Calls loss(i, row) for every query i with its logits, query . key / t_i less log_q of the key. With gradients the loss
-// leaves d loss_i / d logit_ij in the row. Rows of a block may come from several threads at once; after them the calling thread
-// calls after(first query, queries) once.
+// Calls loss(i, row) for every query i with its logits, query . key / t_i less log_q of the key. With gradients the
+// loss leaves d loss_i / d logit_ij in the row. Rows of a block may come from several threads at once; after them the
+// calling thread calls after(first query, queries) once.
 template <class T, class Isa, class Policy, class Loss, class After = nothing_after_a_block>
 void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matrix_view<const T> keys,
                         const row_temperatures<T>& temperature, const contrastive_gradients<T>& grads, Loss&& loss,

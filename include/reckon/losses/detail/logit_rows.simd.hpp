@@ -1,5 +1,5 @@
-// Softmax over the products of a block of queries with all keys: the sweep that the contrastive losses share. Logits of a
-// block are held panel by panel, [panels][rows][cols of a tile], which serves both gradients without a transposition:
+// Softmax over the products of a block of queries with all keys: the sweep that the contrastive losses share. Logits of
+// a block are held panel by panel, [panels][rows][cols of a tile], which serves both gradients without a transposition:
 // rows times keys, and its transpose times queries.
 #pragma once
 
@@ -81,8 +81,8 @@ struct query_block {
     double log_sum(std::size_t r) const noexcept { return top[r] * 0.69314718055994530942 + std::log(sum[r]); }
 };
 
-// Whether powers of e of all logits, times a query or key and added up over 2^20 of them, stay inside the range of float.
-// `offset`: the largest number that is added to a logit or taken from it.
+// Whether powers of e of all logits, times a query or key and added up over 2^20 of them, stay inside the range of
+// float. `offset`: the largest number that is added to a logit or taken from it.
 inline bool moderate(double largest_query, double largest_key, double temperature, double offset = 0.0) noexcept {
     return largest_query * largest_key / temperature + offset <= 60.0 && largest_query <= 1e6 && largest_key <= 1e6;
 }
@@ -140,8 +140,8 @@ struct packed_keys {
     std::size_t chunk_end(std::size_t chunk) const noexcept { return (std::min)((chunk + 1) * panels_a_chunk, panels); }
 };
 
-// Exponents of two, factor * (query . key) and what the keys add, of a block against the panels of a chunk: put(tile, i, p)
-// gets each tile in registers. Columns beyond the last key hold `padding`.
+// Exponents of two, factor * (query . key) and what the keys add, of a block against the panels of a chunk: put(tile,
+// i, p) gets each tile in registers. Columns beyond the last key hold `padding`.
 template <class T, class Isa, class Put>
 RECKON_INLINE void sweep_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T padding,
                                Put&& put) {

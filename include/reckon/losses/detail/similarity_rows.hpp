@@ -1,4 +1,5 @@
-// Rows whose dot products are the similarities of others: every loss on dot products is then one on cosines or distances.
+// Rows whose dot products are the similarities of others: every loss on dot products is then one on cosines or
+// distances.
 #pragma once
 
 #include <algorithm>
@@ -42,10 +43,26 @@ class similarity_rows {
             T* const to = made_.data() + i * width;
             const double square = dot(x, x, depth);
             if (how == similarity::cosine) {
-                norms_[i] = std::sqrt(square);
+                // Squares of huge and of tiny doubles leave their range: relative to the largest they do not.
+                double unit = 1.0, sum = square;
+                if (!(square > 1e-280 && square < 1e280)) {
+                    unit = 0.0;
+                    for (std::size_t d = 0; d < depth; ++d) {
+                        unit = (std::max)(unit, std::fabs(static_cast<double>(x[d])));
+                    }
+                    sum = 0.0;
+                    for (std::size_t d = 0; d < depth; ++d) {
+                        const double part = unit == 0.0 ? static_cast<double>(x[d]) : static_cast<double>(x[d]) / unit;
+                        sum += part * part;
+                    }
+                }
+                const double length = std::sqrt(sum);
+                norms_[i] = unit * length;
                 // A row of zeros stays one, and NaN stays NaN.
-                const double factor = norms_[i] == 0.0 ? 0.0 : 1.0 / norms_[i];
-                for (std::size_t d = 0; d < depth; ++d) to[d] = static_cast<T>(static_cast<double>(x[d]) * factor);
+                for (std::size_t d = 0; d < depth; ++d) {
+                    const double part = static_cast<double>(x[d]);
+                    to[d] = static_cast<T>(norms_[i] == 0.0 ? 0.0 : part / unit / length);
+                }
             } else {
                 const T factor = which == side::query ? T(2) : T(1);
                 for (std::size_t d = 0; d < depth; ++d) to[d] = factor * x[d];

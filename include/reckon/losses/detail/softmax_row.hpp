@@ -1,5 +1,5 @@
-// One row of a softmax loss with what a plain one does not have: keys that are left out, negatives that weigh more the harder
-// they are.
+// One row of a softmax loss with what a plain one does not have: keys that are left out, negatives that weigh more the
+// harder they are.
 #pragma once
 
 #include <algorithm>
@@ -80,8 +80,11 @@ softmax_term softmax_row(const logit_row<T, Isa>& row, std::size_t own, double o
     row[own] = out;
     const T top = row.largest();
     if (top == out) {
-        if (weights) row.fill(T(0));
-        return {own_logit - own_logit, own_logit};
+        // Nothing but what is left out, unless a NaN hides in it.
+        const bool nan = row.sum([](pack s) { return select(s == s, pack(T(0)), pack(T(1))); }) > 0.0;
+        const double loss = nan ? std::numeric_limits<double>::quiet_NaN() : own_logit - own_logit;
+        if (weights) row.fill(static_cast<T>(loss));
+        return {loss, own_logit + loss};
     }
     const pack shift(top);
     const pack steep(static_cast<T>((1.0 + hardness) * log2e)), gentle(static_cast<T>(hardness * log2e));
@@ -93,7 +96,8 @@ softmax_term softmax_row(const logit_row<T, Isa>& row, std::size_t own, double o
         log_negatives += std::log(count) - std::log(mean);
     }
     const double ahead = log_negatives - own_logit;
-    const softmax_term term{softplus_of(ahead), own_logit + softplus_of(ahead)};
+    const softmax_term term{softplus_of(ahead),
+                            (std::max)(own_logit, log_negatives) + std::log1p(std::exp(-std::fabs(ahead)))};
     if (!weights) return term;
     const double share = ahead > 0.0 ? 1.0 / (1.0 + std::exp(-ahead)) : std::exp(ahead) / (1.0 + std::exp(ahead));
     const pack by_sum(static_cast<T>(share * (1.0 + hardness) / sum));
