@@ -335,7 +335,7 @@ class reservoir {
         std::uint32_t kept[block];
         const std::size_t count = rows_.admit(heads, keys, m, kept);
         // All at once would be more than the processor asks memory for at a time.
-        constexpr std::size_t ahead = 8;
+        constexpr std::size_t ahead = Sampling::is_keyed && sizeof(key_type) == 8 ? 4 : 8;
         const auto prefetch = [&](std::size_t a) { rows_.prefetch(rows[kept[a]], keys[kept[a]]); };
         for (std::size_t a = 0; a < (std::min)(count, ahead); ++a) prefetch(a);
         for (std::size_t a = 0; a < count; ++a) {
