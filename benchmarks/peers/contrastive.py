@@ -562,6 +562,8 @@ def prepared(name, peer_name, setup):
     @functools.wraps(setup)
     def run(n, variant, torch, *modules):
         torch.set_num_threads(own.threads)
+        if own.memory:
+            ctypes.CDLL(None).malloc_trim(0)  # buffers that setup makes must not lie in memory that was touched
         call, figure = setup(n, variant, torch, *modules)
         if not own.memory:
             return call, figure
