@@ -42,8 +42,9 @@ struct info_nce_options {
 /// Throws    std::invalid_argument on a shape or option out of range, a temperature or positive of a row included.
 ///           Other inputs are not scanned: NaN in, NaN out; logits beyond the range of the type are not finite either.
 /// Cost      B N D multiply-adds forward, three times that with both gradients. Scratch: the keys packed, once for the
-///           loss and twice for gradients, one more N x D for theirs, and 96 rows of N (48 or 24 from 35,000 or 71,000
-///           floats on); never B x N. The cosine and the distance copy both sides, and both gradients.
+///           loss and twice for gradients, one more N x D for theirs, and rows of N: 96 that fit into 4 MiB, no
+///           fewer than 48 up to 71,000 floats, 24 beyond; never B x N. The cosine and the distance copy both sides,
+///           and both gradients.
 /// Numerics  lanes of the type, sums of 1024 keys, double above; the own logit is a dot product in double, so that a
 ///           loss far below epsilon times the largest logit is rounding, of either sign. Distances are |q|^2 - 2 q . k
 ///           + |k|^2 in the type.
