@@ -74,7 +74,8 @@ void run(benchmark::State& state, double (*loss)(mapped&, matrix&), bool both) {
     mapped m(b);
     matrix logits(Eigen::Index(b.n), Eigen::Index(b.n));
     loss(m, logits);
-    if (!bench::gate(state, std::fmax(bench::error_of(b, bench::kind::plain), both ? gradient_error(b) : 0.0), 1e-4)) return;
+    if (!bench::gate(state, std::fmax(bench::error_of(b, bench::kind::plain), both ? gradient_error(b) : 0.0), 1e-4))
+        return;
     for (auto _ : state) benchmark::DoNotOptimize(loss(m, logits));
     bench::report(state, b.n * b.n, {.flops = (both ? 3 : 1) * 2.0 * double(b.depth) + 12.0},
                   b.n * b.n * sizeof(float));

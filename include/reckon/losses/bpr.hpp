@@ -92,7 +92,7 @@ struct bpr_sum {
 #pragma GCC unroll 4
                 for (std::size_t k = 0; k < side_by_side; ++k) {
                     x[k] = pack::load(p + i + k * pack::lanes) - pack::load(n + i + k * pack::lanes);
-                    t[k] = exp_of_negative(zero - absolute(x[k]));
+                    t[k] = exp_or_zero(zero - absolute(x[k]));
                 }
 #pragma GCC unroll 4
                 for (std::size_t k = 0; k < side_by_side; ++k) {

@@ -23,25 +23,6 @@
 
 namespace reckon::detail {
 
-// Sum of powers of two, relative to the largest exponent seen.
-struct power_sum {
-    double top = std::numeric_limits<double>::lowest();
-    double sum = 0.0;
-
-    void absorb(double exponent, double terms) noexcept {
-        if (terms == 0.0) return;
-        if (sum == 0.0) {
-            top = exponent;
-        } else if (exponent > top) {
-            sum *= std::exp2(top - exponent);
-            top = exponent;
-        }
-        sum += exponent == top ? terms : terms * std::exp2(exponent - top);
-    }
-    // Base two; minus infinity for no term.
-    double log() const noexcept { return sum == 0.0 ? -HUGE_VAL : top + std::log2(sum); }
-};
-
 // All rows as right sides of products, and what columns of the matrix add to their gradients. One piece of memory, so that
 // middle-sized batches get huge pages as well.
 template <class T, class Isa>
@@ -359,7 +340,7 @@ class gram_log_sums {
           blocks_(tile::panel_count(rows.rows(), rows_of::most_rows)),
           state_(rows.rows()) {}
 
-    double log_sum(std::size_t i) const noexcept { return state_[i].log() * 0.69314718055994530942; }
+    double log_sum(std::size_t i) const noexcept { return state_[i].log2() * 0.69314718055994530942; }
 
     // Blocks go one after the other, threads share the columns.
     template <class Policy>
@@ -467,8 +448,8 @@ class gram_log_sums {
   private:
     // What gram_weights() takes for row i.
     T weight_of(std::size_t i, bool counts) const noexcept {
-        if (bounded_) return counts ? static_cast<T>(std::exp2(-state_[i].log())) : T(0);
-        return counts ? static_cast<T>(state_[i].log()) : std::numeric_limits<T>::infinity();
+        if (bounded_) return counts ? static_cast<T>(std::exp2(-state_[i].log2())) : T(0);
+        return counts ? static_cast<T>(state_[i].log2()) : std::numeric_limits<T>::infinity();
     }
     template <bool Diagonal>
     void weights(const place& g, std::size_t begin, std::size_t end, const T* weight, T* kept) const {

@@ -185,7 +185,7 @@ class logistic_pairs {
             for (std::size_t j = first; j < stop; j += lanes) {
                 const auto live = lane < pack(static_cast<T>(end - j));
                 const pack x = select(live, factor * (pack::load(to.values + j) - a), zero);
-                const pack t = select(live, exp_of_negative(zero - absolute(x)), zero);
+                const pack t = select(live, exp_or_zero(zero - absolute(x)), zero);
                 const pack d = one + t;
                 const pack share = one / d;
                 const pack s = select(live, select(x < zero, t, one) * share, zero);

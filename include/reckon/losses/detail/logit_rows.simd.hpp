@@ -49,6 +49,28 @@ constexpr T vanishing_exponent() noexcept {
     return sizeof(T) == 4 ? T(-127) : T(-1100);
 }
 
+// A sum of powers of two, sum * 2^top.
+struct power_sum {
+    double top = std::numeric_limits<double>::lowest();
+    double sum = 0.0;
+
+    // Adds terms * 2^exponent; top is the largest exponent seen.
+    void absorb(double exponent, double terms) noexcept {
+        if (terms == 0.0) return;
+        if (sum == 0.0) {
+            top = exponent;
+        } else if (exponent > top) {
+            sum *= std::exp2(top - exponent);
+            top = exponent;
+        }
+        sum += exponent == top ? terms : terms * std::exp2(exponent - top);
+    }
+    // Minus infinity for no term.
+    double log2() const noexcept { return top + std::log2(sum); }
+    // Of powers of e, nats.
+    double ln() const noexcept { return top * 0.69314718055994530942 + std::log(sum); }
+};
+
 // Rows of queries that are swept together: their logits against all keys are held until both gradients are done.
 template <class T, class Isa>
 struct query_block {

@@ -16,14 +16,6 @@
 
 namespace reckon::detail {
 
-// A sum of powers of two, sum * 2^top.
-struct power_sum {
-    double top, sum;
-    double log2() const noexcept { return top + std::log2(sum); }
-    // Of powers of e, nats.
-    double ln() const noexcept { return top * 0.69314718055994530942 + std::log(sum); }
-};
-
 // Running log-sum-exp of each column: powers of two relative to `top`.
 struct column_sums {
     std::vector<double> top, sum;

@@ -10,7 +10,7 @@ namespace reckon::detail {
 // e^x for x <= 0 and NaN; 0 where that is not a normal number. One factor of the exponent is enough here, unlike in
 // math::exp().
 template <class V>
-RECKON_INLINE V exp_of_negative(V x) noexcept {
+RECKON_INLINE V exp_or_zero(V x) noexcept {
     using namespace math::detail;
     using T = lane_t<V>;
     using C = exp_constants<T>;
@@ -44,7 +44,7 @@ RECKON_INLINE softplus_point<V> softplus_from(V x, V t) noexcept {
 template <class V>
 RECKON_INLINE softplus_point<V> softplus_of_negative(V x) noexcept {
     using simd::absolute;
-    return softplus_from(x, exp_of_negative(V(simd::lane_t<V>(0)) - absolute(x)));
+    return softplus_from(x, exp_or_zero(V(simd::lane_t<V>(0)) - absolute(x)));
 }
 
 }  // namespace reckon::detail
