@@ -32,17 +32,17 @@ class gram_keys {
   public:
     std::size_t count, depth, panels;
     std::size_t columns;  // depth, filled up to whole tiles
+    // Of both sides of a product, so that the exponent of a pair is the same number in either order: one over the root of
+    // the temperature in bits.
+    T factor;
 
-    // Both sides of a product are rows over the root of the temperature in bits, so that the exponent of a pair is the same
-    // number in either order.
     gram_keys(matrix_view<const T> rows, double root, bool gradients)
         : count(rows.rows()),
           depth(rows.cols()),
           panels(tile::panel_count(count, block::cols)),
           columns(tile::panel_count(depth, block::rows) * block::rows),
+          factor(static_cast<T>(1.4426950408889634074 / root)),
           memory_(panels * block::cols * (gradients ? depth + column_panels() * block::cols + columns : depth)) {
-        // As query_block has it.
-        const T factor = static_cast<T>(1.4426950408889634074 / root);
         const auto same = [&](std::size_t) { return factor; };
         tile::pack_rows<block::cols>(rows, by_key(), same);
         if (!gradients) return;
@@ -78,8 +78,8 @@ struct gram_block {
     const gram_keys<T, Isa>& k;
     std::size_t first, origin, past;
 
-    gram_block(matrix_view<const T> rows, const gram_keys<T, Isa>& keys, std::size_t b, double root)
-        : q(rows, b * rows_of::most_rows, root),
+    gram_block(matrix_view<const T> rows, const gram_keys<T, Isa>& keys, std::size_t b)
+        : q(rows, b * rows_of::most_rows, rows_of::most_rows, [&](std::size_t) { return keys.factor; }),
           k(keys),
           first(q.first),
           origin(b * panels_a_block),
@@ -347,7 +347,7 @@ class gram_log_sums {
     void sweep(const Policy& where) {
         std::vector<power_sum> parts;
         for (std::size_t b = 0; b < blocks_; ++b) {
-            const place g(rows_, packed_, b, root_);
+            const place g(rows_, packed_, b);
             parts.assign(g.spans() * rows_of::most_rows, {});
             exec::for_each_index(where, g.spans(), [&](std::size_t s) {
                 const std::size_t begin = g.span_begin(s), end = g.span_end(s);
@@ -393,7 +393,7 @@ class gram_log_sums {
         std::vector<double> products(n, 0.0);
 
         for (std::size_t b = 0; b < blocks_; ++b) {
-            const place g(rows_, packed_, b, root_);
+            const place g(rows_, packed_, b);
             std::fill(raw.data(), raw.data() + g.q.padded() * stride, T(0));
             tile::pack_columns<block::rows>(rows_.slice(g.first, g.q.rows), g.q.padded(), left.data(),
                                             [&](std::size_t) { return share; });
