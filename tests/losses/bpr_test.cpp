@@ -104,6 +104,19 @@ TEST_CASE_TEMPLATE("bpr: against the definition, however small the loss", T, flo
     }
 }
 
+TEST_CASE("bpr: the smallest losses") {
+    const std::vector<float> zero{0.0f}, held{87.0f}, lost{87.5f};
+    const auto last = run(serial, held, zero, {});
+    CHECK_NEAR(last.loss, std::exp(-87.0), reduction<float>(1));
+    CHECK_NEAR(last.down[0], std::exp(-87.0), reduction<float>(1));
+    const auto none_left = run(serial, lost, zero, {});
+    CHECK(none_left.loss == 0.0);
+    CHECK(none_left.down[0] == 0.0f);
+    CHECK_NEAR(run(serial, std::vector<double>{708.0}, std::vector<double>{0.0}, {}).loss, std::exp(-708.0),
+               reduction(1));
+    CHECK(run(serial, std::vector<double>{708.5}, std::vector<double>{0.0}, {}).loss == 0.0);
+}
+
 TEST_CASE("bpr: gradient") {
     const auto start = random_normal<double>(60, 0.0, 1.5, 4);
     const auto w = random_uniform<double>(30, 0.0, 2.0, 5);
@@ -292,7 +305,9 @@ TEST_CASE("bpr_triples: extremes and bad input") {
     for (float& x : d.v) x *= 1e15f;
     const auto got = run(serial, d);
     CHECK(std::isfinite(got.loss));
-    for (const float x : got.u) CHECK(std::isfinite(x));
+    for (const auto* column : {&got.u, &got.v, &got.b}) {
+        for (const float x : *column) CHECK(std::isfinite(x));
+    }
 
     const std::vector<float> u(6), v(8), three(3);
     std::vector<float> out(8, 1.0f);

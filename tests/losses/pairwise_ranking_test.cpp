@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -283,7 +284,7 @@ TEST_CASE("pairwise_ranking, rank_squared_hinge, rank_hinge: the same bits for a
     }
 }
 
-TEST_CASE("pairwise_ranking: heads and shards add up") {
+TEST_CASE("pairwise_ranking, rank_squared_hinge, rank_hinge: heads add up") {
     const auto b = random_batch<double>(50, 3, 1.0, 0.3, 50);
     const pairwise_ranking_options options{.normalisation = pair_normalisation::sum};
     for (const kind which : kinds) {
@@ -299,6 +300,40 @@ TEST_CASE("pairwise_ranking: heads and shards add up") {
         }
         CHECK_NEAR(heads.sum(), whole.loss, reduction(8));
         CHECK(heads.weight() == whole.weight);
+    }
+}
+
+TEST_CASE("pairwise_ranking, rank_squared_hinge, rank_hinge: shards add up to the pairs within them") {
+    const auto b = random_batch<double>(50, 3, 1.0, 0.3, 55);
+    const pairwise_ranking_options options{.unlabelled_weight = 0.5, .normalisation = pair_normalisation::sum};
+    for (const kind which : kinds) {
+        mean_value merged;
+        double loss = 0.0, weight = 0.0;
+        std::vector<double> gradient(150);
+        for (const std::size_t first : {0u, 17u, 34u}) {
+            const std::size_t rows = (std::min)(std::size_t{17}, 50 - first);
+            const auto s = view(b.s, 50, 3).slice(first, rows);
+            const auto y = view(b.y, 50, 3).slice(first, rows);
+            const auto m = view(b.m, 50, 3).slice(first, rows);
+            auto g = view(gradient, 50, 3).slice(first, rows);
+            merged.merge(which == kind::logistic ? pairwise_ranking(serial, s, y, m, options, g)
+                         : which == kind::hinge  ? rank_hinge(serial, s, y, m, options, g)
+                                                 : rank_squared_hinge(serial, s, y, m, options, g));
+            // The whole batch where only the rows of the shard have a label.
+            auto alone = b;
+            for (std::size_t i = 0; i < 150; ++i) {
+                if (i / 3 < first || i / 3 >= first + rows) alone.y[i] = std::numeric_limits<float>::quiet_NaN();
+            }
+            const auto want = reference(which, alone, options);
+            loss += want.loss;
+            weight += want.weight;
+            for (std::size_t i = 3 * first; i < 3 * (first + rows); ++i) {
+                CHECK_NEAR(gradient[i], want.gradient[i], reduction(50).of(50.0));
+            }
+        }
+        CHECK_NEAR(merged.sum(), loss, reduction(300));
+        CHECK(merged.weight() == weight);
+        CHECK_NEAR(merged.finish(), loss / weight, reduction(300));
     }
 }
 

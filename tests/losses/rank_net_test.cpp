@@ -15,6 +15,7 @@
 #include "support/fixture.hpp"
 #include "support/law.hpp"
 #include "support/random_data.hpp"
+#include "support/sweep.hpp"
 #include "support/tolerance.hpp"
 
 namespace {
@@ -247,6 +248,36 @@ TEST_CASE("rank_net: finite scores of any size stay finite or go to infinity, ne
     }
 }
 
+TEST_CASE_TEMPLATE("rank_net: any sigma with the largest scores", T, float, double) {
+    const T most = (std::numeric_limits<T>::max)();
+    const double large = static_cast<double>(most);
+    // A difference beyond the type, which sigma brings back: the lower score has the higher label.
+    for (const double wanted : {0.5, 6.0, 60.0}) {
+        CAPTURE(wanted);
+        const double sigma = 0.5 * wanted / large, nats = 2.0 * sigma * large, scale = 0.125 / sigma;
+        const auto got = run(serial, std::vector<T>{-most, most}, std::vector<float>{1, 0}, offsets_of({2}),
+                             {.sigma = sigma}, scale);
+        const double slope = 0.125 / (1.0 + std::exp(-nats));
+        CHECK_NEAR(got.loss, std::log1p(std::exp(nats)), reduction<T>(4).of(1.0 + nats));
+        CHECK_ALL_NEAR(got.gradient, (std::vector<double>{-slope, slope}), reduction<T>(8));
+    }
+    const auto extremes = finite_extremes<T>();
+    std::vector<T> s;
+    while (s.size() < 130) s.insert(s.end(), extremes.begin(), extremes.end());
+    const auto rows = s.size();
+    const auto y = grades(rows, 3, 19);
+    for (const double sigma : {1e-50, 1e-38, 1e-30, 1e-3, 1e3, 1e30}) {
+        CAPTURE(sigma);
+        // In lanes, and sorted.
+        for (const auto& lists : {offsets_of({18, rows - 18}), offsets_of({rows})}) {
+            const auto got = run(serial, s, y, lists, {.sigma = sigma});
+            CHECK(!std::isnan(got.loss));
+            for (const T x : got.gradient) CHECK(!std::isnan(x));
+            for (const T x : got.hessian) CHECK(!std::isnan(x));
+        }
+    }
+}
+
 TEST_CASE("rank_net: NaN, lists without pairs, bad input") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     // A score that is NaN reaches those it is compared with; a label that is NaN takes its row out.
@@ -289,6 +320,11 @@ TEST_CASE("rank_net: NaN, lists without pairs, bad input") {
                          "rank_net: 3 scores but room for 2 derivatives", std::invalid_argument);
     CHECK_THROWS_WITH_AS(rank_net(serial, three, three, whole, {.sigma = 0.0}),
                          "rank_net: sigma must be positive and finite, got 0", std::invalid_argument);
+    // Nothing is read of a list that is too long.
+    const std::uint64_t too_many = std::uint64_t{1} << 32;
+    const vector_view<const float> endless(two.data(), too_many);
+    CHECK_THROWS_WITH_AS(rank_net(serial, endless, endless, std::vector<std::uint64_t>{0, too_many}),
+                         "rank_net: a list of 4294967296 rows, fewer than 2^32 are possible", std::invalid_argument);
     CHECK(std::isnan(
         rank_net(serial, std::vector<float>{}, std::vector<float>{}, std::vector<std::uint32_t>{}).finish()));
 }

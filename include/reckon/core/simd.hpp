@@ -344,6 +344,14 @@ RECKON_INLINE pack<T, Isa> bits_shift_right(pack<T, Isa> a) noexcept {
     return pack<T, Isa>(detail::registers<T, Isa>::template shift_right<K>(a.v));
 }
 
+/// 0, 1, 2, ... in lanes.
+template <class T, class Isa = isa::native>
+RECKON_INLINE pack<T, Isa> lane_numbers() noexcept {
+    T numbers[pack<T, Isa>::lanes];
+    for (std::size_t i = 0; i < pack<T, Isa>::lanes; ++i) numbers[i] = static_cast<T>(i);
+    return pack<T, Isa>::load(numbers);
+}
+
 /// table[index[i]] for every lane i; the caller guarantees that the indices are in range.
 template <class Isa = isa::native, class T>
 RECKON_INLINE pack<T, Isa> gather(const T* table, const std::int32_t* index) noexcept {

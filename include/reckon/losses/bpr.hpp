@@ -15,6 +15,7 @@
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/losses/detail/derivatives.hpp"
 #include "reckon/losses/detail/softplus.simd.hpp"
 
 namespace reckon {
@@ -65,9 +66,7 @@ struct bpr_sum {
         T *const up = rows.positive_gradient.data(), *const down = rows.negative_gradient.data();
         const bool wants_up = !rows.positive_gradient.empty(), wants_down = !rows.negative_gradient.empty();
         const pack zero(T(0)), factor(static_cast<T>(scale)), minus = zero - factor;
-        T index[pack::lanes];
-        for (std::size_t l = 0; l < pack::lanes; ++l) index[l] = static_cast<T>(l);
-        const pack lane = pack::load(index);
+        const pack lane = simd::lane_numbers<T, Isa>();
         // Lanes add up a short block in T; blocks add up in double.
         constexpr std::size_t block = 256;
         for (std::size_t first = 0; first < rows.size(); first += block) {
@@ -276,8 +275,9 @@ void expect_ids(const char* kernel, const char* what, vector_view<const Id> ids,
 /// Throws    std::invalid_argument when lengths differ. Propagates NaN; a pair of weight 0 adds nothing.
 /// Cost      one pass: one power and one division a pair. No scratch.
 /// Numerics  float lanes add up blocks of 256 pairs, sums of blocks are compensated doubles: relative error of the loss
-///           below 2e-6 for float, 1e-13 for double, however small it is down to e^-87 (double: e^-708); slopes within
-///           4 ULP and a rounding of the difference of scores. Finite scores never give NaN.
+///           below 2e-6 for float, 1e-13 for double, down to e^-87 (double: e^-708) a pair, below which the value and
+///           slope of a pair are 0; slopes within 4 ULP and a rounding of the difference of scores. Finite scores never
+///           give NaN.
 /// Source    Rendle et al. 2009.
 template <exec::policy Policy, vector_like P, vector_like N, class W = none, class GP = none, class GN = none,
           class Isa = isa::native>
@@ -296,15 +296,7 @@ mean_value bpr(const Policy& where, const P& positive_scores, const N& negative_
             return given;
         }
     }();
-    const auto output = [&](auto& column) -> vector_view<T> {
-        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(column)>, none>) {
-            return {};
-        } else {
-            const auto to = view(column);
-            expects(to.size() == p.size(), "bpr", p.size(), " pairs but room for ", to.size(), " derivatives");
-            return to;
-        }
-    };
+    const auto output = [&](auto& column) { return detail::derivative_output<T>("bpr", column, p.size(), "pairs"); };
     const detail::bpr_rows<T> rows{p, n, w, output(positive_gradient), output(negative_gradient)};
     return exec::fold_parts(where, detail::bpr_sum<Isa>{scale, {}}, rows).loss;
 }
@@ -349,12 +341,8 @@ mean_value bpr_triples(const Policy& where, const U& user_rows, const V& item_ro
         bias = input(item_bias);
         expects(bias.size() == items.rows(), kernel, items.rows(), " items but ", bias.size(), " biases");
     }
-    const auto fits = [&](const char* what, const matrix_view<T>& to, const auto& of) {
-        expects(to.empty() || (to.rows() == of.rows() && to.cols() == of.cols()), kernel, "the gradient of ", what,
-                " is ", to.rows(), " x ", to.cols(), ", not ", of.rows(), " x ", of.cols());
-    };
-    fits("users", grads.users, users);
-    fits("items", grads.items, items);
+    detail::expect_gradient_shape<T>(kernel, "users", grads.users, users);
+    detail::expect_gradient_shape<T>(kernel, "items", grads.items, items);
     expects(grads.item_bias.empty() || (!bias.empty() && grads.item_bias.size() == items.rows()), kernel, items.rows(),
             " items, ", bias.size(), " biases but room for ", grads.item_bias.size(), " derivatives of them");
     detail::expect_ids(kernel, "user", u, users.rows());

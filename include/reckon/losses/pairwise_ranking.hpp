@@ -22,9 +22,9 @@ namespace reckon {
 
 namespace detail {
 
-// Scores without NaN in ascending order; says whether there was one.
+// Scores without NaN, infinite ones too, in ascending order; says whether there was one.
 template <class Isa, class T>
-std::vector<std::uint32_t> finite_order(const T* scores, std::size_t n, bool& has_nan) {
+std::vector<std::uint32_t> order_without_nan(const T* scores, std::size_t n, bool& has_nan) {
     auto order = ascending_order<Isa>(vector_view<const T>(scores, n));
     has_nan = false;
     while (!order.empty() && scores[order.back()] != scores[order.back()]) {
@@ -37,8 +37,8 @@ std::vector<std::uint32_t> finite_order(const T* scores, std::size_t n, bool& ha
 template <bool Squared, class Isa, class T>
 double hinge_sums(const ranking_head<T>& head, double margin, double unlabelled, double* up, double* down) {
     bool bad_positive = false, bad_negative = false;
-    const auto positive = finite_order<Isa>(head.positive.data(), head.positives, bad_positive);
-    const auto negative = finite_order<Isa>(head.negative.data(), head.negatives, bad_negative);
+    const auto positive = order_without_nan<Isa>(head.positive.data(), head.positives, bad_positive);
+    const auto negative = order_without_nan<Isa>(head.negative.data(), head.negatives, bad_negative);
     const auto low = [&](std::uint32_t i) { return static_cast<double>(head.positive[i]); };
     const auto high = [&](std::uint32_t k) { return static_cast<double>(head.negative[k]) + margin; };
     const auto weight = [&](std::uint32_t k) { return k < head.trusted ? 1.0 : unlabelled; };

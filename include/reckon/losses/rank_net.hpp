@@ -14,6 +14,7 @@
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/losses/detail/derivatives.hpp"
 #include "reckon/losses/detail/label_order.hpp"
 #include "reckon/losses/detail/logistic_pairs.simd.hpp"
 #include "reckon/losses/ranking_options.hpp"
@@ -21,7 +22,7 @@
 namespace reckon {
 
 struct rank_net_options {
-    /// > 0. How steep the loss is; a difference of 1 / sigma matters.
+    /// In (0, 1e30]. How steep the loss is; a difference of 1 / sigma matters.
     double sigma = 1.0;
     /// What is added up: all pairs, or the mean of each list.
     pair_normalisation normalisation = pair_normalisation::sum;
@@ -237,16 +238,17 @@ class rank_net_sum {
 ///           `hessian` when they are given; they may not overlap the inputs.
 /// Returns   mean_value{sum, pairs}; with mean_per_group {sum of means, lists with a pair}. Merges over shards that
 ///           hold whole lists.
-/// Throws    std::invalid_argument on shapes, offsets, and sigma not positive. A row with a NaN label is in no pair and
-///           gets nothing added; a NaN score reaches the loss and every row that it is compared with. A list without
-///           two different labels adds nothing, neither to the mean.
+/// Throws    std::invalid_argument on shapes, offsets, a list of 2^32 rows, and sigma not in (0, 1e30]. A row with a
+///           NaN label is in no pair and gets nothing added; a NaN score reaches the loss and every row that it is
+///           compared with. A list without two different labels adds nothing, neither to the mean.
 /// Cost      a power and a sort of labels a row (a count when they are integers below 32, neither for lists up to 96);
 ///           then 12 operations and a quarter of a division a pair. Lists whose scores, times sigma, span more than 21
 ///           (double: 170) take a power and a division a pair. Threads share lists, not one list. Scratch for one list
 ///           a part.
 /// Numerics  derivatives: relative error of a few roundings of the scores and of the type, lanes add up 1024 columns or
 ///           256 rows, double above. Loss: 1 + e^-d is rounded in the type, so a pair is off by up to 6e-8 in float
-///           (1.1e-16 in double) however small its loss. Finite scores never give NaN.
+///           (1.1e-16 in double) however small its loss. Finite scores never give NaN, whatever sigma; what
+///           goes beyond the type is infinite.
 /// Source    Burges et al. 2005, equation 3; sums per row as in Burges 2010, section 2.1.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class G = none, class H = none,
           class Isa = isa::native>
@@ -263,17 +265,13 @@ mean_value rank_net(const Policy& where, const P& scores, const Y& labels, const
     expects(s.size() == y.size(), kernel, s.size(), " scores but ", y.size(), " labels");
     expects(options.sigma > 0.0 && options.sigma <= 1e30, kernel, "sigma must be positive and finite, got ",
             options.sigma);
-    const auto output = [&](auto& column) -> vector_view<T> {
-        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(column)>, none>) {
-            return {};
-        } else {
-            const auto to = view(column);
-            expects(to.size() == s.size(), kernel, s.size(), " scores but room for ", to.size(), " derivatives");
-            return to;
-        }
-    };
+    const auto output = [&](auto& column) { return detail::derivative_output<T>(kernel, column, s.size(), "scores"); };
     const auto g = output(gradient), h = output(hessian);
     const auto checked = make_segments(kernel, offsets, s.size());
+    for (std::size_t l = 0; l < checked.size() && s.size() >= (std::uint64_t{1} << 32); ++l) {
+        expects(checked.count(l) < (std::uint64_t{1} << 32), kernel, "a list of ", checked.count(l),
+                " rows, fewer than 2^32 are possible");
+    }
     const detail::labelled_lists<T, label, typename decltype(input(offsets))::value_type> lists{s, y, checked.offsets,
                                                                                                 g, h};
     if (lists.size() == 0) return {};

@@ -118,7 +118,7 @@ class approx_list {
         gradient[i] -= static_cast<T>(pull * slope);
     }
     static RECKON_INLINE auto in_list(std::size_t j, std::size_t n) noexcept {
-        return lane_numbers<T, Isa>() < pack(rows_as<T>(n - j));
+        return simd::lane_numbers<T, Isa>() < pack(rows_as<T>(n - j));
     }
 
     double temperature_, scale_;

@@ -15,6 +15,7 @@
 #include "reckon/exec/parts.hpp"
 #include "reckon/exec/tile.hpp"
 #include "reckon/losses/contrastive_gradients.hpp"
+#include "reckon/losses/detail/derivatives.hpp"
 #include "reckon/losses/detail/logit_rows.simd.hpp"
 #include "reckon/losses/detail/similarity_rows.hpp"
 
@@ -24,10 +25,6 @@ namespace reckon::detail {
 template <class T>
 void expect_contrastive(const char* name, matrix_view<const T> queries, matrix_view<const T> keys,
                         const row_temperatures<T>& t, const contrastive_gradients<T>& grads) {
-    const auto fits = [&](const matrix_view<T>& g, const matrix_view<const T>& of, const char* which) {
-        expects(g.empty() || (g.rows() == of.rows() && g.cols() == of.cols()), name, "the gradient of ", which, " is ",
-                g.rows(), " x ", g.cols(), ", not ", of.rows(), " x ", of.cols());
-    };
     const auto positive = [&](double x) {
         expects(x > 0.0 && std::isfinite(x), name, "temperature must be positive and finite, got ", x);
     };
@@ -38,8 +35,8 @@ void expect_contrastive(const char* name, matrix_view<const T> queries, matrix_v
         for (const T x : t.each) positive(static_cast<double>(x));
     }
     expects(keys.cols() == queries.cols(), name, "queries have ", queries.cols(), " columns, keys ", keys.cols());
-    fits(grads.queries, queries, "queries");
-    fits(grads.keys, keys, "keys");
+    expect_gradient_shape(name, "queries", grads.queries, queries);
+    expect_gradient_shape(name, "keys", grads.keys, keys);
     expects(grads.temperatures.empty() || grads.temperatures.size() == queries.rows(), name, queries.rows(),
             " queries but room for the gradients of ", grads.temperatures.size(), " temperatures");
     expects(grads.bias == nullptr, name, "there is no bias, so no gradient of one");

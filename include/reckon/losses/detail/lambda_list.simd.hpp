@@ -201,7 +201,7 @@ class lambda_list {
             if constexpr (Divide) stake = stake / (gap + floor);
             if constexpr (!decltype(whole)::value) {
                 // Lanes of the rows first .. end - 1.
-                const pack place = lane_numbers<T, Isa>();
+                const pack place = simd::lane_numbers<T, Isa>();
                 const auto below = (pack(rows_as<T>(first - start)) <= place + pack(rows_as<T>(j - start))) &
                                    (place < pack(rows_as<T>((std::min)(end - j, pack::lanes))));
                 stake = select(below, stake, zero);

@@ -15,6 +15,7 @@
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/losses/detail/derivatives.hpp"
 #include "reckon/metrics/list_mean.hpp"
 
 namespace reckon::detail {
@@ -127,19 +128,6 @@ struct list_loss_fold {
     void merge(const list_loss_fold& other) noexcept { total.merge(other.total); }
 };
 
-template <class T, class Column>
-vector_view<T> list_output(const char* kernel, Column& column, std::size_t rows) {
-    if constexpr (std::is_same_v<std::remove_cv_t<Column>, none>) {
-        return {};
-    } else {
-        const auto to = view(column);
-        static_assert(std::is_same_v<T, typename decltype(to)::element_type>,
-                      "reckon: derivatives of a loss must have the type of the scores, float or double");
-        expects(to.size() == rows, kernel, rows, " scores but room for ", to.size(), " derivatives");
-        return to;
-    }
-}
-
 /// Checks the shapes.
 template <class P, class Y, class Offsets, class G, class H>
 auto make_list_rows(const char* kernel, const P& scores, const Y& labels, const Offsets& offsets, G& gradient,
@@ -156,7 +144,8 @@ auto make_list_rows(const char* kernel, const P& scores, const Y& labels, const 
                 " rows, fewer than 2^32 are possible");
     }
     return list_rows<T, typename decltype(y)::value_type, typename decltype(lists.offsets)::value_type>{
-        s, y, lists, list_output<T>(kernel, gradient, s.size()), list_output<T>(kernel, hessian, s.size())};
+        s, y, lists, derivative_output<T>(kernel, gradient, s.size(), "scores"),
+        derivative_output<T>(kernel, hessian, s.size(), "scores")};
 }
 
 template <class Isa, class Policy, class Batch, class Loss>
@@ -178,14 +167,6 @@ RECKON_INLINE void for_each_pack(std::size_t first, std::size_t end, Body&& body
 template <class T>
 RECKON_INLINE T rows_as(std::size_t n) noexcept {
     return static_cast<T>(static_cast<int>(n));
-}
-
-// 0, 1, 2, ... in lanes.
-template <class T, class Isa>
-RECKON_INLINE simd::pack<T, Isa> lane_numbers() noexcept {
-    T numbers[simd::pack<T, Isa>::lanes];
-    for (std::size_t l = 0; l < simd::pack<T, Isa>::lanes; ++l) numbers[l] = static_cast<T>(l);
-    return simd::pack<T, Isa>::load(numbers);
 }
 
 }  // namespace reckon::detail

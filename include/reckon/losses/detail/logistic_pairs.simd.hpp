@@ -127,9 +127,7 @@ class logistic_pairs {
     template <bool Curve>
     void narrow_stairs(const T* left, const columns& to, const std::uint32_t* starts, std::size_t end,
                        row_sums& sums) noexcept {
-        T index[lanes];
-        for (std::size_t l = 0; l < lanes; ++l) index[l] = static_cast<T>(l);
-        const pack lane = pack::load(index), zero(T(0));
+        const pack lane = simd::lane_numbers<T, Isa>(), zero(T(0));
         const pack f0(left[0]), f1(left[1]), f2(left[2]), f3(left[3]);
         for (std::size_t first = starts[0]; first < end;) {
             const std::size_t stop = (std::min)(end, first + columns_a_sum);
@@ -176,15 +174,15 @@ class logistic_pairs {
     /// Adds the pairs of one row, a score, with the scores first .. end - 1, whatever their size.
     template <bool Curve>
     void wide(T score, const columns& to, std::size_t first, std::size_t end, double& slope, double& curve) noexcept {
-        T index[lanes];
-        for (std::size_t l = 0; l < lanes; ++l) index[l] = static_cast<T>(l);
-        const pack lane = pack::load(index), zero(T(0)), one(T(1)), a(score), factor(steepness_);
+        const pack lane = simd::lane_numbers<T, Isa>(), zero(T(0)), one(T(1));
+        // Halves differ by a finite number whatever the scores, and a power of two costs no rounding.
+        const pack half(T(0.5)), below(T(-0.5) * score), factor(T(2) * steepness_);
         while (first < end) {
             const std::size_t stop = (std::min)(end, first + columns_a_sum);
             pack slopes = zero, curves = zero, excess = zero;
             for (std::size_t j = first; j < stop; j += lanes) {
                 const auto live = lane < pack(static_cast<T>(end - j));
-                const pack x = select(live, factor * (pack::load(to.values + j) - a), zero);
+                const pack x = select(live, factor * mul_add(half, pack::load(to.values + j), below), zero);
                 const pack t = select(live, exp_or_zero(zero - absolute(x)), zero);
                 const pack d = one + t;
                 const pack share = one / d;

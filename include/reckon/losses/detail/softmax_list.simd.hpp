@@ -89,7 +89,7 @@ class softmax_list {
         }
     }
     static RECKON_INLINE auto in_list(std::size_t i, std::size_t n) noexcept {
-        return lane_numbers<T, Isa>() < pack(rows_as<T>(n - i));
+        return simd::lane_numbers<T, Isa>() < pack(rows_as<T>(n - i));
     }
     column labels_of(const list_span<T, Y>& list) noexcept {
         if constexpr (std::is_same_v<T, Y>) {
