@@ -645,8 +645,8 @@ TEST_CASE("info_nce with options: bad input") {
     const auto fails = [&](const extras<double>& with, const char* message) {
         CHECK_THROWS_WITH_AS(run(serial, with, q, k, 2), message, std::invalid_argument);
     };
-    fails({{.first_positive = 2}, {}}, "info_nce: 2 queries but only 1 keys");
-    fails({{.first_positive = 9}, {}}, "info_nce: 2 queries but only 0 keys");
+    fails({{.first_positive = 2}, {}}, "info_nce: 2 queries with first_positive 2, but 3 keys");
+    fails({{.first_positive = 9}, {}}, "info_nce: 2 queries with first_positive 9, but 3 keys");
     fails({{.hardness = -1.0}, {}}, "info_nce: hardness must lie in [0, 1e30], got -1");
     fails({{}, {.temperatures = input(short_one)}}, "info_nce: 2 queries but 1 temperatures");
     fails({{}, {.temperatures = input(bad)}}, "info_nce: temperature must be positive and finite, got -1");
@@ -660,7 +660,8 @@ TEST_CASE("info_nce, clip_loss: bad input") {
     const auto q = view(six, 2, 3), k = view(six, 3, 2), q2 = view(four, 2, 2);
     CHECK_THROWS_WITH_AS(info_nce(serial, q, k, two), "info_nce: queries have 3 columns, keys 2",
                          std::invalid_argument);
-    CHECK_THROWS_WITH_AS(info_nce(serial, k, q2, three), "info_nce: 3 queries but only 2 keys", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(info_nce(serial, k, q2, three), "info_nce: 3 queries with first_positive 0, but 2 keys",
+                         std::invalid_argument);
     CHECK_THROWS_WITH_AS(info_nce(serial, q2, k, three), "info_nce: 2 queries but room for 3 sums",
                          std::invalid_argument);
     CHECK_THROWS_WITH_AS(info_nce(serial, q2, k, two, {.temperature = 0.0}),

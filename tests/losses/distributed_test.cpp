@@ -313,10 +313,17 @@ TEST_CASE("contrastive_sums: bytes") {
 
 TEST_CASE("contrastive_sums: bad input") {
     CHECK_THROWS_WITH_AS(contrastive_sums({.queries = 3, .keys = 4, .first_positive = 2}),
-                         "contrastive_sums: 3 queries and 4 keys from first_positive 2 at temperature 0.05",
+                         "contrastive_sums: keys must be at least first_positive + queries, got 3 queries, 4 keys, "
+                         "first_positive 2, symmetric off, temperature 0.05",
                          std::invalid_argument);
-    CHECK_THROWS_AS(contrastive_sums({.queries = 3, .keys = 4, .symmetric = true}), std::invalid_argument);
-    CHECK_THROWS_AS(contrastive_sums({.queries = 3, .keys = 4, .temperature = 0.0}), std::invalid_argument);
+    CHECK_THROWS_WITH_AS(contrastive_sums({.queries = 3, .keys = 4, .symmetric = true}),
+                         "contrastive_sums: symmetric needs as many keys as queries, got 3 queries, 4 keys, "
+                         "first_positive 0, symmetric on, temperature 0.05",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(contrastive_sums({.queries = 3, .keys = 4, .temperature = 0.0}),
+                         "contrastive_sums: temperature must be positive and finite, got 3 queries, 4 keys, "
+                         "first_positive 0, symmetric off, temperature 0",
+                         std::invalid_argument);
 
     const auto p = make<double>(kind::clip, 4, 4, 2, 1.0);
     contrastive_sums state = p.identity();
@@ -334,8 +341,10 @@ TEST_CASE("contrastive_sums: bad input") {
                          "contrastive_sums: more logits than there are: 16 more after 8 of 16", std::invalid_argument);
     auto warmer = p;
     warmer.temperature = 0.2;
-    CHECK_THROWS_WITH_AS(state.merge(warmer.identity()), "contrastive_sums::merge: other options",
+    CHECK_THROWS_WITH_AS(state.merge(warmer.identity()), "contrastive_sums::merge: the states differ in temperature",
                          std::invalid_argument);
+    CHECK_THROWS_WITH_AS(contrastive_sums({.queries = 3, .keys = 4}).merge(contrastive_sums({.queries = 3, .keys = 5})),
+                         "contrastive_sums::merge: the states differ in keys", std::invalid_argument);
     CHECK(std::isnan(contrastive_sums({}).finish().finish()));
 }
 

@@ -255,6 +255,10 @@ TEST_CASE("multi_similarity: equal rows, finite input of any size, NaN") {
                 for (const float g : *column) CHECK(std::isfinite(g));
             }
         }
+        const auto steepest = run(serial, equal, random_normal<float>(n * depth, 0.0, 1.0, 11), depth, labels, labels,
+                                  {.alpha = 1e30, .beta = 1e30, .metric = metric, .first_self = 0});
+        CHECK(std::isfinite(steepest.loss));
+        for (const float g : steepest.keys) CHECK(std::isfinite(g));
         auto q = random_normal<float>(n * depth, 0.0, 1.0, 12);
         const auto k = random_normal<float>(n * depth, 0.0, 1.0, 13);
         q[4 * 5 + 1] = std::numeric_limits<float>::quiet_NaN();
@@ -276,9 +280,14 @@ TEST_CASE("multi_similarity: bad input") {
     CHECK_THROWS_WITH_AS(multi_similarity(serial, q2, k, three, three), "multi_similarity: 2 queries but 3 labels",
                          std::invalid_argument);
     CHECK_THROWS_WITH_AS(multi_similarity(serial, q2, k, two, three, {.alpha = 0.0}),
-                         "multi_similarity: alpha must be positive and finite, got 0", std::invalid_argument);
+                         "multi_similarity: alpha must be positive and at most 1e30, got 0", std::invalid_argument);
     CHECK_THROWS_WITH_AS(multi_similarity(serial, q2, k, two, three, {.beta = HUGE_VAL}),
-                         "multi_similarity: beta must be positive and finite, got inf", std::invalid_argument);
+                         "multi_similarity: beta must be positive and at most 1e30, got inf", std::invalid_argument);
+    // Steepness beyond float.
+    CHECK_THROWS_WITH_AS(multi_similarity(serial, q2, k, two, three, {.alpha = 1e39}),
+                         "multi_similarity: alpha must be positive and at most 1e30, got 1e+39", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(multi_similarity(serial, q2, k, two, three, {.beta = 1e39}),
+                         "multi_similarity: beta must be positive and at most 1e30, got 1e+39", std::invalid_argument);
     CHECK_THROWS_WITH_AS(multi_similarity(serial, q2, k, two, three, {.base = HUGE_VAL}),
                          "multi_similarity: base must be finite, got inf", std::invalid_argument);
     CHECK_THROWS_WITH_AS(multi_similarity(serial, q2, k, two, three, {.epsilon = -1.0}),

@@ -359,6 +359,9 @@ TEST_CASE("sampled_softmax: candidates left out, finite numbers of any size, NaN
     CHECK(std::isnan(bad.loss));
     CHECK(std::isnan(bad.lse[0]));
     CHECK(std::isnan(bad.queries[0]));
+    // What log_expected_counts writes for a candidate that cannot be drawn.
+    few.log_q[7] = -none_drawn;
+    CHECK(std::isnan(run(serial, few, {}).loss));
 }
 
 TEST_CASE("log_expected_counts: against the definition") {
@@ -371,8 +374,24 @@ TEST_CASE("log_expected_counts: against the definition") {
     log_expected_counts(serial, counts, got, {.draws = 2, .power = 0.5, .distinct = true});
     const double p = 1.0 / (3.0 + std::sqrt(15.0));
     CHECK_NEAR(got[2], std::log(2.0 * (2.0 * p) - 4.0 * p * p), reduction(8));
-    const std::vector<double> bad{1.0, -1.0};
+    // A sure candidate; no draws; powers beyond double; no counts.
+    const std::vector<double> sure{0.0, 3.0}, large{1e200, 3e200}, nothing(2);
     std::vector<double> two(2);
+    for (const bool distinct : {false, true}) {
+        log_expected_counts(serial, sure, two, {.draws = 0, .distinct = distinct});
+        CHECK(two == std::vector<double>(2, -HUGE_VAL));
+        log_expected_counts(serial, sure, two, {.draws = 1, .distinct = distinct});
+        CHECK(two == std::vector<double>{-HUGE_VAL, 0.0});
+        log_expected_counts(serial, large, two, {.draws = 1, .power = 2.0, .distinct = distinct});
+        CHECK_ALL_NEAR(two, (std::vector<double>{std::log(0.1), std::log(0.9)}), reduction(8));
+    }
+    log_expected_counts(serial, nothing, two);
+    CHECK(std::isnan(two[0]));
+    log_expected_counts(serial, nothing, two, {.draws = 1, .power = 0.0});
+    CHECK_ALL_NEAR(two, std::vector<double>(2, std::log(0.5)), reduction(4));
+    const std::vector<double> bad{1.0, -1.0}, endless{1.0, HUGE_VAL};
+    log_expected_counts(serial, endless, two, {.power = 0.0});
+    CHECK(std::isnan(two[0]));
     log_expected_counts(serial, bad, two, {.power = 2.0});
     CHECK(std::isnan(two[0]));
     CHECK_THROWS_WITH_AS(log_expected_counts(serial, counts, two), "log_expected_counts: 4 counts but room for 2",
@@ -388,7 +407,7 @@ TEST_CASE("sampled_softmax: bad input") {
     CHECK_THROWS_WITH_AS(sampled_softmax(serial, q, k, two, two), "sampled_softmax: 3 keys but 2 numbers in log_q",
                          std::invalid_argument);
     CHECK_THROWS_WITH_AS(sampled_softmax(serial, q, k, log_q, two, {.first_positive = 2}),
-                         "sampled_softmax: 2 queries but only 1 keys", std::invalid_argument);
+                         "sampled_softmax: 2 queries with first_positive 2, but 3 keys", std::invalid_argument);
     CHECK_THROWS_WITH_AS(sampled_softmax(serial, q, k, log_q, two, {.temperature = -1.0}),
                          "sampled_softmax: temperature must be positive and finite, got -1", std::invalid_argument);
     const std::vector<std::uint32_t> beyond{0, 3}, one{0};

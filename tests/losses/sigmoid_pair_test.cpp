@@ -405,17 +405,53 @@ TEST_CASE("sigmoid_pair: bad input") {
 }
 
 TEST_CASE("sigmoid_pair: own keys in any order") {
-    const auto q = random_normal<float>(9 * 3, 0.0, 1.0, 71), k = random_normal<float>(9 * 3, 0.0, 1.0, 72);
-    std::vector<std::uint32_t> own;
-    std::vector<float> turned;
-    for (std::uint32_t i = 0; i < 9; ++i) {
-        own.push_back((i + 4) % 9);
-        for (std::size_t d = 0; d < 3; ++d) turned.push_back(k[own.back() * 3 + d]);
+    // 600 keys are several chunks, and 130 queries several blocks.
+    exec::pool three(3);
+    struct size {
+        std::size_t batch, keys;
+    };
+    for (const size s : {size{9, 9}, size{130, 600}}) {
+        const std::size_t depth = 3;
+        const auto q = random_normal<float>(s.batch * depth, 0.0, 1.0, 71),
+                   k = random_normal<float>(s.keys * depth, 0.0, 1.0, 72);
+        const auto labels = random_integers<std::uint64_t>(s.keys, 5, 73);
+        // Keys in such an order that key i of the turned ones is the own key of query i.
+        std::vector<std::uint32_t> place;
+        std::vector<float> turned;
+        std::vector<std::uint64_t> turned_labels;
+        for (std::uint32_t i = 0; i < s.keys; ++i) {
+            place.push_back(static_cast<std::uint32_t>((7 * i + 4) % s.keys));
+            turned_labels.push_back(labels[place.back()]);
+            for (std::size_t d = 0; d < depth; ++d) turned.push_back(k[place.back() * depth + d]);
+        }
+        const auto own = input(place).slice(0, s.batch);
+        // Without labels; labels that leave out; labels of further positives.
+        for (const int form : {0, 1, 2}) {
+            CAPTURE(s.batch);
+            CAPTURE(form);
+            const sigmoid_pair_options options{.temperature = 0.5, .bias = -1.0, .several_positives = form == 2};
+            contrastive_columns<float> columns{.positives = own};
+            std::vector<std::uint64_t> used;
+            if (form > 0) {
+                columns.key_labels = input(labels);
+                used = turned_labels;
+            }
+            const auto want = reference(q, turned, depth, options, used);
+            const auto got = run(serial, q, k, depth, options, columns);
+            const tolerance of_logit = reduction<float>(depth);
+            CHECK_NEAR(got.loss, want.value.loss, of_logit.of(want.loss_size));
+            CHECK(got.weight == static_cast<double>(s.batch));
+            CHECK_NEAR(got.bias, want.value.bias, of_logit.of(want.bias_size));
+            CHECK_NEAR(got.temperature, want.value.temperature, of_logit.of(want.temperature_size));
+            CHECK_ALL_NEAR(got.queries, want.value.queries, of_logit.of(want.query_size));
+            std::vector<float> keys;
+            for (const std::uint32_t j : place) {
+                for (std::size_t d = 0; d < depth; ++d) keys.push_back(got.keys[j * depth + d]);
+            }
+            CHECK_ALL_NEAR(keys, want.value.keys, of_logit.of(want.key_size));
+            CHECK(run(exec::host{three}, q, k, depth, options, columns) == got);
+        }
     }
-    const auto want = sigmoid_pair(exec::serial, view(q, 9, 3), view(turned, 9, 3));
-    const auto got = sigmoid_pair(exec::serial, view(q, 9, 3), view(k, 9, 3), {}, {}, {.positives = input(own)});
-    CHECK_NEAR(got.sum(), want.sum(), reduction<float>(81));
-    CHECK(got.weight() == 9.0);
 }
 
 }  // namespace

@@ -332,6 +332,35 @@ TEST_CASE("triplet: equal rows, finite input of any size, NaN") {
     }
 }
 
+TEST_CASE("triplet: distances of the mined pairs are taken in double") {
+    // Distances that round to equal ones in float: the negative is the nearer by more than the margin of 0.
+    const labels_of one{1}, two{1, 2};
+    const std::vector<float> q{4096, 1}, k{4096, 0.25f, 4096, 0.5f};
+    const auto products = run(serial, q, k, 2, one, two, {.margin = 0.0, .metric = similarity::dot});
+    CHECK(products.loss == 0.25);
+    CHECK(products.queries == std::vector<float>{0.0f, 0.25f});
+    CHECK(products.keys == std::vector<float>{-4096, -1, 4096, 1});
+    const std::vector<float> unit{1, 0}, turned{1, 1e-4f, 1, 0};
+    const auto cosines = run(serial, unit, turned, 2, one, two, {.margin = 0.0, .metric = similarity::cosine});
+    const double angle = std::atan(static_cast<double>(1e-4f));
+    // 1 - cos(angle), to the rounding of cosines next to 1.
+    CHECK_NEAR(cosines.loss, 2.0 * std::sin(angle / 2.0) * std::sin(angle / 2.0), reduction(2).of(1.0));
+    CHECK(cosines.loss > 0.0);
+    CHECK(cosines.queries[1] == -1e-4f);
+    // Rows of zeros have cosine 0.
+    CHECK(run(serial, std::vector<float>(2), turned, 2, one, two, {.margin = 0.5, .metric = similarity::cosine}).loss ==
+          0.5);
+}
+
+TEST_CASE("triplet: the slope of a root next to 0") {
+    // The inverse of the positive's distance is beyond float.
+    const std::vector<float> q{0, 0}, k{1e-42f, 0, 0, 1};
+    const auto got = run(serial, q, k, 2, labels_of{1}, labels_of{1, 2}, {.margin = 2.0, .root = true});
+    CHECK(got.loss == 1.0 + static_cast<double>(k[0]));
+    CHECK(got.queries == std::vector<float>{-1, 1});
+    CHECK(got.keys == std::vector<float>{1, 0, 0, -1});
+}
+
 TEST_CASE("triplet: bad input") {
     const std::vector<float> six(6), four(4);
     std::vector<float> other(4);

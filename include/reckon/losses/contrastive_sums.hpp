@@ -63,8 +63,9 @@ class contrastive_sums {
     static constexpr std::uint32_t bytes_version = 1;
 
     explicit contrastive_sums(const contrastive_sums_options& options) : options_(options) {
-        expects(legal(options_), "contrastive_sums", options.queries, " queries and ", options.keys,
-                " keys from first_positive ", options.first_positive, " at temperature ", options.temperature);
+        expects(broken(options_) == nullptr, "contrastive_sums", broken(options_), ", got ", options.queries,
+                " queries, ", options.keys, " keys, first_positive ", options.first_positive, ", symmetric ",
+                options.symmetric ? "on" : "off", ", temperature ", options.temperature);
         constexpr double nothing = -std::numeric_limits<double>::infinity();
         rows_.assign(options.queries, nothing);
         columns_.assign(options.symmetric ? options.keys : 0, nothing);
@@ -106,7 +107,8 @@ class contrastive_sums {
         logits_ += b.logits();
     }
     void merge(const contrastive_sums& other) {
-        expects(same(options_, other.options_), "contrastive_sums::merge", "other options");
+        expects(differing(options_, other.options_) == nullptr, "contrastive_sums::merge", "the states differ in ",
+                differing(options_, other.options_));
         expects(other.logits_ <= all_logits() - logits_, "contrastive_sums::merge",
                 "more logits than there are: ", other.logits_, " more after ", logits_, " of ", all_logits());
         for (std::size_t i = 0; i < rows_.size(); ++i) {
@@ -152,11 +154,11 @@ class contrastive_sums {
         sums gradient(queries, keys, packed, t, own_in(at), added);
         const auto row = [&](std::size_t i) { return rows_[at.first_query + i]; };
         const auto column = [&](std::size_t j) { return columns_[at.first_key + j]; };
-        const bool moderate = bounded(queries, keys, b.log_q);
+        const bool plain = bounded(queries, keys, b.log_q);
         if (options_.symmetric)
-            detail::map_logits<true>(where, queries, packed, t, moderate, row, column, gradient);
+            detail::map_logits<true>(where, queries, packed, t, plain, row, column, gradient);
         else
-            detail::map_logits<false>(where, queries, packed, t, moderate, row, column, gradient);
+            detail::map_logits<false>(where, queries, packed, t, plain, row, column, gradient);
         query_side.finish(grads.queries);
         key_side.finish(grads.keys);
     }
@@ -185,7 +187,7 @@ class contrastive_sums {
         options.first_positive = static_cast<std::size_t>(first);
         options.metric = static_cast<similarity>(metric);
         options.symmetric = symmetric == 1;
-        expects_bytes(legal(options), "contrastive_sums", "options out of range");
+        expects_bytes(broken(options) == nullptr, "contrastive_sums", broken(options));
         contrastive_sums state(options, read_tag{});
         state.logits_ = in.get<std::uint64_t>();
         expects_bytes(state.logits_ <= state.all_logits(), "contrastive_sums", "more logits than there are");
@@ -215,14 +217,25 @@ class contrastive_sums {
 
     contrastive_sums(const contrastive_sums_options& options, read_tag) noexcept : options_(options) {}
 
-    static bool legal(const contrastive_sums_options& o) noexcept {
-        return o.queries <= most && o.keys <= most && o.first_positive <= o.keys &&
-               o.queries <= o.keys - o.first_positive && (!o.symmetric || o.keys == o.queries) && o.temperature > 0.0 &&
-               std::isfinite(o.temperature);
+    // The rule that options break; null if none.
+    static const char* broken(const contrastive_sums_options& o) noexcept {
+        if (o.queries > most || o.keys > most) return "queries and keys must be fewer than 2^32";
+        if (o.first_positive > o.keys || o.queries > o.keys - o.first_positive) {
+            return "keys must be at least first_positive + queries";
+        }
+        if (o.symmetric && o.keys != o.queries) return "symmetric needs as many keys as queries";
+        if (!(o.temperature > 0.0 && std::isfinite(o.temperature))) return "temperature must be positive and finite";
+        return nullptr;
     }
-    static bool same(const contrastive_sums_options& a, const contrastive_sums_options& b) noexcept {
-        return a.queries == b.queries && a.keys == b.keys && a.symmetric == b.symmetric &&
-               a.temperature == b.temperature && a.metric == b.metric && a.first_positive == b.first_positive;
+    // The option in which two states differ; null if none.
+    static const char* differing(const contrastive_sums_options& a, const contrastive_sums_options& b) noexcept {
+        return a.queries != b.queries                 ? "queries"
+               : a.keys != b.keys                     ? "keys"
+               : a.symmetric != b.symmetric           ? "symmetric"
+               : a.temperature != b.temperature       ? "temperature"
+               : a.metric != b.metric                 ? "metric"
+               : a.first_positive != b.first_positive ? "first_positive"
+                                                      : nullptr;
     }
     // log2(2^a + 2^b)
     static void add(double& a, double b) noexcept {

@@ -2,6 +2,7 @@
 // matter.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -11,21 +12,25 @@
 
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
+#include "reckon/core/math.hpp"
 #include "reckon/core/monoids.hpp"
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/views.hpp"
+#include "reckon/exec/policies.hpp"
 #include "reckon/losses/contrastive_gradients.hpp"
 #include "reckon/losses/detail/gradient_sums.hpp"
 #include "reckon/losses/detail/labelled_row.hpp"
 #include "reckon/losses/detail/logit_rows.hpp"
+#include "reckon/losses/detail/similarity_rows.hpp"
+#include "reckon/losses/detail/softmax_row.hpp"
 #include "reckon/losses/similarity.hpp"
 
 namespace reckon {
 
 struct multi_similarity_options {
-    /// > 0. How sharply far positives stand out.
+    /// > 0, at most 1e30. How sharply far positives stand out.
     double alpha = 2.0;
-    /// > 0. How sharply near negatives stand out.
+    /// > 0, at most 1e30. How sharply near negatives stand out.
     double beta = 50.0;
     /// lambda, finite: similarity from which on a negative matters, and below which a positive does.
     double base = 0.5;
@@ -69,9 +74,9 @@ double multi_similarity_row(const logit_row<T, Isa>& row, const std::vector<posi
     for (const auto& p : positives) pulls += pull(p);
     const double pulled = -options.alpha * (farthest - options.base) + std::log(pulls);
     if (slopes) {
-        const pack share(static_cast<T>(sigmoid_of(pushed) / negatives));
+        const pack share(static_cast<T>(math::sigmoid(pushed) / negatives));
         row.transform([&](pack s, std::size_t) { return power(s) * share; });
-        const double whole = sigmoid_of(pulled) / pulls;
+        const double whole = math::sigmoid(pulled) / pulls;
         for (const auto& p : positives) row[p.key] = static_cast<T>(-whole * pull(p));
     }
     return softplus_of(pulled) / options.alpha + softplus_of(pushed) / options.beta;
@@ -118,9 +123,9 @@ mean_value multi_similarity(const Policy& where, const Q& query_rows, const K& k
     constexpr const char* kernel = "multi_similarity";
     exec::detail::require_host_policy<Policy>();
     detail::expect_labelled(kernel, query_view, key_view, anchors, others, options.first_self, grads);
-    expects(options.alpha > 0.0 && std::isfinite(options.alpha), kernel, "alpha must be positive and finite, got ",
+    expects(options.alpha > 0.0 && options.alpha <= 1e30, kernel, "alpha must be positive and at most 1e30, got ",
             options.alpha);
-    expects(options.beta > 0.0 && std::isfinite(options.beta), kernel, "beta must be positive and finite, got ",
+    expects(options.beta > 0.0 && options.beta <= 1e30, kernel, "beta must be positive and at most 1e30, got ",
             options.beta);
     expects(std::isfinite(options.base), kernel, "base must be finite, got ", options.base);
     expects(options.epsilon >= 0.0, kernel, "epsilon must not be negative, got ", options.epsilon);

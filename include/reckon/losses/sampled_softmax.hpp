@@ -1,6 +1,7 @@
 // Softmax over sampled candidates, with the correction for how often the sampler brings each.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -40,8 +41,9 @@ struct sampled_softmax_options {
 ///           double, all the same; rows may be strided. Gradients as their inputs, or empty.
 /// log_q     log of the expected number of times that a candidate is in the sample: then e^row_lse has the sum over the
 ///           whole catalogue as its mean. A constant more or less, such as log of a probability, changes row_lse by
-///           that constant and neither loss nor gradient. +inf: the candidate is left out. All 0: plain softmax, as
-///           info_nce.
+///           that constant and neither loss nor gradient. +inf: the candidate is left out. -inf, which
+///           log_expected_counts() writes for one that cannot be drawn: NaN wherever it counts. All 0: plain softmax,
+///           as info_nce.
 /// Positives are corrected like all others, as in-batch sampling wants it; with correct_positives off, log_q of the own
 ///           key does not count, neither in l_i,own nor in the sum, and the constant matters.
 /// Columns   temperatures of rows; labels, so that candidates equal to the positive (accidental hits) are left out;
@@ -91,11 +93,12 @@ struct log_expected_counts_options {
 ///   log_q_j = ln(draws p_j),  p_j = counts_j^power / sum_k counts_k^power      distinct: ln(1 - (1 - p_j)^draws)
 ///
 /// Shapes    counts [N] of any arithmetic type, log_q [N] float or double.
-/// Writes    log_q; -inf for a candidate that is never drawn.
-/// Throws    std::invalid_argument when lengths differ, or power is negative or not finite. A count that is negative or
-///           NaN, and counts that are all 0, make log_q NaN.
+/// Writes    log_q; -inf for a candidate that is never drawn. sampled_softmax() cannot take that one: its loss is NaN
+///           then.
+/// Throws    std::invalid_argument when lengths differ, or power is negative or not finite. A count that is negative,
+///           infinite or NaN makes all of log_q NaN; so do counts that are all 0, unless power is 0.
 /// Cost      two powers and a logarithm a candidate.
-/// Numerics  in double.
+/// Numerics  in double; powers are relative to that of the largest count, so none overflows.
 template <exec::policy Policy, vector_like C, class L, class Isa = isa::native>
 void log_expected_counts(const Policy& where, const C& counts, L&& log_q,
                          const log_expected_counts_options& options = {}) {
@@ -105,10 +108,14 @@ void log_expected_counts(const Policy& where, const C& counts, L&& log_q,
     expects(out.size() == seen.size(), "log_expected_counts", seen.size(), " counts but room for ", out.size());
     expects(options.power >= 0.0 && std::isfinite(options.power), "log_expected_counts",
             "power must be finite and not negative, got ", options.power);
+    double largest = 0.0;
+    for (std::size_t j = 0; j < seen.size(); ++j) largest = (std::max)(largest, static_cast<double>(seen[j]));
+    const double unit = largest > 0.0 ? largest : 1.0;
     const auto share = [&](std::size_t j) {
         const auto count = static_cast<double>(seen[j]);
-        // pow(-1, 2) is 1.
-        return count >= 0.0 ? std::pow(count, options.power) : std::numeric_limits<double>::quiet_NaN();
+        // pow(-1, 2) and pow(NaN, 0) are 1.
+        return count >= 0.0 && std::isfinite(count) ? std::pow(count / unit, options.power)
+                                                    : std::numeric_limits<double>::quiet_NaN();
     };
     compensated_sum total;
     for (std::size_t j = 0; j < seen.size(); ++j) total.absorb(share(j));
@@ -116,7 +123,9 @@ void log_expected_counts(const Policy& where, const C& counts, L&& log_q,
     exec::map_parts(where, seen.size(), [&](std::size_t first, std::size_t rows) {
         for (std::size_t j = first; j < first + rows; ++j) {
             const double p = share(j) / total.value();
-            const double expected = options.distinct ? -std::expm1(draws * std::log1p(-p)) : draws * p;
+            // No draws of a sure candidate: 0 times -inf.
+            const bool distinct = options.distinct && options.draws > 0;
+            const double expected = distinct ? -std::expm1(draws * std::log1p(-p)) : draws * p;
             out[j] = static_cast<T>(std::log(expected));
         }
     });

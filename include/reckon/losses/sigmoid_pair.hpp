@@ -15,6 +15,8 @@
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/exec/policies.hpp"
+#include "reckon/exec/tile.hpp"
 #include "reckon/losses/contrastive_columns.hpp"
 #include "reckon/losses/contrastive_gradients.hpp"
 #include "reckon/losses/detail/gradient_sums.hpp"
@@ -139,8 +141,8 @@ sigmoid_sums sigmoid_chunk(const query_block<T, Isa>& q, const packed_keys<T, Is
 /// Shapes    query_rows [B, D], key_rows [N, D]: key first_positive + i is the own key of query i, N >= first_positive
 ///           + B unless the keys are a shard. Float or double, all the same; rows may be strided. Gradients as their
 ///           inputs, or empty.
-/// Columns   temperatures of rows; positives in any order; labels: keys that share the label of a query are positives too, or left out
-///           (options.several_positives). Queries need labels of their own if the keys are a shard.
+/// Columns   temperatures of rows; positives in any order; labels: keys that share the label of a query are positives
+///           too, or left out (options.several_positives). Queries need labels of their own if the keys are a shard.
 /// Writes    adds grads.scale * d loss / d (queries | keys | temperature | bias) where wanted.
 /// Returns   mean_value{sum, number of queries whose own key is among the keys}: B for all keys, so that the mean is
 ///           that of the paper. Merges over shards of the queries, over shards of the keys, and over both.

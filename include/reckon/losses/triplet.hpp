@@ -1,6 +1,7 @@
 // Triplet losses with mining in the batch: a positive must be nearer to its anchor than a negative, by a margin.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -10,12 +11,16 @@
 
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
+#include "reckon/core/math.hpp"
 #include "reckon/core/monoids.hpp"
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/views.hpp"
+#include "reckon/exec/policies.hpp"
 #include "reckon/losses/contrastive_gradients.hpp"
 #include "reckon/losses/detail/labelled_row.hpp"
 #include "reckon/losses/detail/logit_rows.hpp"
+#include "reckon/losses/detail/similarity_rows.hpp"
+#include "reckon/losses/detail/softmax_row.hpp"
 #include "reckon/losses/detail/triplet_mining.hpp"
 #include "reckon/losses/similarity.hpp"
 
@@ -60,10 +65,10 @@ struct triplet_options {
 /// Throws    std::invalid_argument on a shape or option out of range. Other inputs are not scanned: NaN in, NaN out,
 ///           for every anchor that has such a distance; similarities must be within the range of the type.
 /// Cost      B N D multiply-adds and two or three passes over a row; semi-hard mining one more for four positives, from
-///           33 positives on log P steps a negative instead. Gradients O(D) for each active triplet. Scratch: both
-///           sides copied unless the metric is dot, the keys packed once, and 96 rows of N.
-/// Numerics  mining in the type, where distances are |q|^2 - 2 q . k + |k|^2; losses and slopes from distances of the
-///           mined pairs that are summed in double.
+///           33 positives on log P steps a negative instead. O(D) for each triplet, and again for gradients if it is
+///           active. Scratch: both sides copied unless the metric is dot, the keys packed once, and 96 rows of N.
+/// Numerics  mining in the type, where squared distances are |q|^2 - 2 q . k + |k|^2; losses and slopes from distances
+///           of the mined pairs that are summed in double, whatever the metric.
 /// Source    Schroff, Kalenichenko and Philbin 2015 (margin, semi-hard); Hermans, Beyer and Leibe 2017 (hard, soft).
 ///           The farthest negative where none is farther than the positive is common practice, not in the paper; ties
 ///           are ours.
@@ -105,6 +110,7 @@ mean_value triplet(const Policy& where, const Q& query_rows, const K& key_rows, 
                                         squared ? grads.keys : key_side.gradient(grads.keys),
                                         squared,
                                         grads.scale};
+    const detail::mined_distances<T> distances(options.metric, query_view, key_view);
     const detail::row_labels labels(anchors, others, options.first_self);
     scratch_array<double> losses(batch);
     scratch_array<std::size_t> triplets(batch);
@@ -112,8 +118,7 @@ mean_value triplet(const Policy& where, const Q& query_rows, const K& key_rows, 
     std::vector<std::vector<detail::pair_slope>> found(most_rows);
 
     const auto distance = [&](std::size_t i, const detail::positive_key<T>& k) {
-        if (!squared) return -static_cast<double>(k.value);
-        const double d = slopes.squared_distance(i, k.key);
+        const double d = distances(i, k.key);
         return options.root ? std::sqrt(d) : d;
     };
     // d distance / d similarity.
@@ -148,7 +153,7 @@ mean_value triplet(const Policy& where, const Q& query_rows, const K& key_rows, 
             last = away;
             const double gap = options.margin + near_by - away;
             losses[i] += options.soft ? detail::softplus_of(gap) : (std::max)(gap, 0.0);
-            const double slope = options.soft ? detail::sigmoid_of(gap) : gap > 0.0 ? 1.0 : 0.0;
+            const double slope = options.soft ? math::sigmoid(gap) : gap > 0.0 ? 1.0 : 0.0;
             if (slope == 0.0 || !slopes.wanted()) continue;
             const double pull = slope * steepness(near_by), push = -slope * steepness(away);
             if (!mine.empty() && mine.back().key == negatives[k].key) {

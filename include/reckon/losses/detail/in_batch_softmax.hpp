@@ -84,8 +84,8 @@ mean_value in_batch_softmax(const Policy& where, matrix_view<const T> query_view
     expect_contrastive(name, query_view, key_view, t, grads);
     expect_columns(name, batch, count, columns);
     if (columns.positives.empty()) {
-        expects(first <= count && batch <= count - first, name, batch, " queries but only ",
-                count - (std::min)(first, count), " keys");
+        expects(first <= count && batch <= count - first, name, batch, " queries with first_positive ", first, ", but ",
+                count, " keys");
     }
     expects(lse_of.size() == batch, name, batch, " queries but room for ", lse_of.size(), " sums");
     expects(options.hardness >= 0.0 && options.hardness <= 1e30, name, "hardness must lie in [0, 1e30], got ",
@@ -107,8 +107,8 @@ mean_value in_batch_softmax(const Policy& where, matrix_view<const T> query_view
         return corrects ? logit - static_cast<double>(options.log_q[j]) : logit;
     };
     scratch_array<double> losses(batch);
-    const bool alike_keys = options.log_q.empty() || options.correct_positives;
-    if (options.hardness == 0.0 && columns.key_labels.empty() && alike_keys) {
+    const bool own_as_others = options.log_q.empty() || options.correct_positives;
+    if (options.hardness == 0.0 && columns.key_labels.empty() && own_as_others) {
         plain_softmax<T, Isa>(where, queries, keys, options.log_q, t, own, added, [&](std::size_t i, double lse) {
             lse_of[i] = static_cast<T>(lse);
             losses[i] = lse - own_logit(i);

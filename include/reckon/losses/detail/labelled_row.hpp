@@ -78,9 +78,4 @@ bool holds_nan(const logit_row<T, Isa>& row) noexcept {
     return sum != sum;
 }
 
-// 1 / (1 + e^-x)
-inline double sigmoid_of(double x) noexcept {
-    return 1.0 / (1.0 + std::exp(-x));
-}
-
 }  // namespace reckon::detail

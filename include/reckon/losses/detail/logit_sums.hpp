@@ -11,6 +11,7 @@
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
+#include "reckon/exec/tile.hpp"
 #include "reckon/losses/detail/gradient_sums.hpp"
 #include "reckon/losses/detail/logit_rows.simd.hpp"
 

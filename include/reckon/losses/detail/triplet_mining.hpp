@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "reckon/exec/tile.hpp"
 #include "reckon/losses/detail/labelled_row.hpp"
 #include "reckon/losses/detail/logit_rows.hpp"
+#include "reckon/losses/detail/similarity_rows.hpp"
+#include "reckon/losses/similarity.hpp"
 
 namespace reckon::detail {
 
@@ -101,6 +104,56 @@ void semi_hard(const logit_row<T, Isa>& row, std::vector<positive_key<T>>& posit
     }
 }
 
+// Sum of (a_k - b_k)^2 in double.
+template <class T>
+double squared_distance(const T* a, const T* b, std::size_t n) noexcept {
+    constexpr std::size_t at_once = 64;
+    double apart[at_once], sum = 0.0;
+    for (std::size_t first = 0; first < n; first += at_once) {
+        const std::size_t count = (std::min)(at_once, n - first);
+        for (std::size_t k = 0; k < count; ++k) {
+            apart[k] = static_cast<double>(a[first + k]) - static_cast<double>(b[first + k]);
+        }
+        sum += dot(apart, apart, count);
+    }
+    return sum;
+}
+
+// Distances in double of few queries and keys, but for a constant: |q - k|^2, -q . k or minus the cosine.
+template <class T>
+class mined_distances {
+  public:
+    mined_distances(similarity metric, matrix_view<const T> queries, matrix_view<const T> keys)
+        : metric_(metric), queries_(queries), keys_(keys) {
+        if (metric != similarity::cosine) return;
+        query_norms_ = norms(queries);
+        key_norms_ = norms(keys);
+    }
+    double operator()(std::size_t i, std::size_t j) const noexcept {
+        const T *const q = queries_.row(i).data(), *const k = keys_.row(j).data();
+        if (metric_ == similarity::squared_distance) return squared_distance(q, k, queries_.cols());
+        const double product = dot(q, k, queries_.cols());
+        if (metric_ == similarity::dot) return -product;
+        // As similarity_rows has it: rows of zeros, and those whose squares overflow, have cosine 0.
+        const double both = query_norms_[i] * key_norms_[j];
+        return both == 0.0 || std::isinf(both) ? 0.0 : -product / both;
+    }
+
+  private:
+    static std::vector<double> norms(matrix_view<const T> rows) {
+        std::vector<double> out(rows.rows());
+        for (std::size_t i = 0; i < rows.rows(); ++i) {
+            const T* const x = rows.row(i).data();
+            out[i] = std::sqrt(dot(x, x, rows.cols()));
+        }
+        return out;
+    }
+
+    similarity metric_;
+    matrix_view<const T> queries_, keys_;
+    std::vector<double> query_norms_, key_norms_;
+};
+
 // d loss / d similarity of an anchor and a key.
 struct pair_slope {
     std::size_t key;
@@ -116,20 +169,6 @@ struct pair_slopes {
     double scale;
 
     bool wanted() const noexcept { return !query_gradient.empty() || !key_gradient.empty(); }
-    double squared_distance(std::size_t i, std::size_t j) const noexcept {
-        const T *const q = queries.data() + i * queries.stride(), *const k = keys.data() + j * keys.stride();
-        double sum[4] = {};
-        const auto add = [&](std::size_t d, std::size_t lane) {
-            const double apart = static_cast<double>(q[d]) - static_cast<double>(k[d]);
-            sum[lane] += apart * apart;
-        };
-        std::size_t d = 0;
-        for (; d + 4 <= queries.cols(); d += 4) {
-            for (std::size_t lane = 0; lane < 4; ++lane) add(d + lane, lane);
-        }
-        for (; d < queries.cols(); ++d) add(d, 0);
-        return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    }
     // slopes(r): those of query first + r.
     template <class Policy, class Slopes>
     void add(const Policy& where, std::size_t first, std::size_t rows, Slopes&& slopes) const {
@@ -161,8 +200,11 @@ struct pair_slopes {
     // out += d similarity / d own * slope.
     void add_row(T* out, const T* other, const T* own, double slope, std::size_t from, std::size_t to) const noexcept {
         if (squared) {
-            const T by = static_cast<T>(2.0 * scale * slope);
-            for (std::size_t d = from; d < to; ++d) out[d] += by * (other[d] - own[d]);
+            // The slope of a root is the inverse of a distance, which may be beyond the type.
+            const double by = 2.0 * scale * slope;
+            for (std::size_t d = from; d < to; ++d) {
+                out[d] += static_cast<T>(by * (static_cast<double>(other[d]) - static_cast<double>(own[d])));
+            }
         } else {
             const T by = static_cast<T>(scale * slope);
             for (std::size_t d = from; d < to; ++d) out[d] += by * other[d];
