@@ -1,5 +1,5 @@
-// A contrastive batch of 65,536 queries and as many keys, loss and both gradients, in 64 MiB of scratch: the logits alone would fill
-// 16 GiB. A sample of rows is compared with double precision.
+// A contrastive batch of 65,536 queries and as many keys, loss and both gradients, in 64 MiB of scratch: the logits
+// alone would fill 16 GiB. A sample of rows is compared with double precision.
 //
 //   big_batch                         65,536 x 65,536, width 64, all threads
 //   big_batch --batch 16384           a smaller one
@@ -57,7 +57,7 @@ settings read_settings(args& options) {
     s.sample = count("sample", s.sample, 1 << 20, "rows that are compared with double precision");
     s.temperature = options.number("temperature", s.temperature, "of the softmax");
     s.threads = static_cast<unsigned>(
-        count("threads", (std::max)(1u, std::thread::hardware_concurrency()), 1024, "threads that work"));
+        count("threads", std::clamp(std::thread::hardware_concurrency(), 1u, 1024u), 1024, "threads that work"));
     s.markdown = options.flag("markdown", "prints the table in Markdown");
     s.check = options.flag("check", "a small batch, and the documented claims; exit code 1 if one fails");
     s.help = options.finish(std::cout);
@@ -232,8 +232,8 @@ int main(int argc, char** argv) {
         const settings s = read_settings(options);
         if (s.help) return 0;
 #if defined(__GLIBC__)
-        // Scratch goes back to the system after each slice. By default glibc learns to keep such blocks, and between aligned ones leaves
-        // gaps that the next slice does not fit into: several times the memory.
+        // Scratch goes back to the system after each slice. By default glibc learns to keep such blocks, and between
+        // aligned ones leaves gaps that the next slice does not fit into: several times the memory.
         mallopt(M_MMAP_THRESHOLD, 1 << 20);
 #endif
         const embeddings rows(s.batch, s.width);

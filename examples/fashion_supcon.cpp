@@ -1,11 +1,12 @@
-// Learns embeddings of images with the supervised contrastive loss and asks the nearest neighbours for the class: beside the
-// pixels themselves and an encoder that was not trained.
+// Learns embeddings of images with the supervised contrastive loss and asks the nearest neighbours for the class:
+// beside the values themselves and an encoder that was not trained.
 //
 //   fashion_supcon               Fashion-MNIST if it is there, otherwise clusters that are made up
 //   fashion_supcon --made-up     the clusters in any case
 //   fashion_supcon --check       the claims that the documentation makes
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstddef>

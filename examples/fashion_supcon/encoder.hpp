@@ -142,7 +142,8 @@ class encoder {
     adam_matrix w1_, b1_, w2_;
 };
 
-/// Share of the test rows whose class most of the `nearest` training rows have; the nearest row decides between equal counts.
+/// Share of the test rows whose class most of the `nearest` training rows have; the nearest row decides between equal
+/// counts.
 inline double neighbour_accuracy(const row_matrix<float>& train, const std::vector<std::uint32_t>& labels,
                                  const row_matrix<float>& test, const std::vector<std::uint32_t>& truth,
                                  std::size_t nearest) {

@@ -12,8 +12,8 @@
 
 namespace reckon_examples {
 
-/// Resident memory at its highest since the object was made, less what was resident then. Memory that is mapped but was never touched does
-/// not count, so touch inputs and outputs first.
+/// Resident memory at its highest since the object was made, less what was resident then. Memory that is mapped but was
+/// never touched does not count, so touch inputs and outputs first.
 ///
 ///     const peak_memory peak;
 ///     work();

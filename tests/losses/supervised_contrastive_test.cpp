@@ -1,4 +1,5 @@
-// Supervised contrastive loss: worked example, PyTorch, plain loops in double, gradients, invariances, threads, scratch, extremes.
+// Supervised contrastive loss: worked example, PyTorch, plain loops in double, gradients, invariances, threads,
+// scratch, extremes.
 #include "reckon/losses/supervised_contrastive.hpp"
 
 #include <doctest/doctest.h>
@@ -123,8 +124,8 @@ tolerance logit_error(std::size_t depth, double largest_logit) {
 }
 
 TEST_CASE("supervised_contrastive: worked example") {
-    // Rows 0 and 1 are alike, row 2 of the same class and row 3, a class of its own, are orthogonal to them. With t = 1/2 a
-    // logit is 2 or 0.
+    // Rows 0 and 1 are alike, row 2 of the same class and row 3, a class of its own, are orthogonal to them. With
+    // t = 1/2 a logit is 2 or 0.
     const std::vector<double> z{1, 0, 1, 0, 0, 1, 0, 1};
     const ids labels{7, 7, 7, 9};
     const double one = std::log(std::exp(2.0) + 2.0), far = std::log(std::exp(2.0) + 2.0);
@@ -134,7 +135,8 @@ TEST_CASE("supervised_contrastive: worked example") {
     CHECK_NEAR(out.loss, (one - 1.0) + (one - 1.0) + (far - 0.0), reduction(8));
     const auto in = run(supcon_form::in, serial, z, labels, 0.5);
     CHECK_NEAR(in.loss, 2.0 * (one - std::log((std::exp(2.0) + 1.0) / 2.0)) + far, reduction(8));
-    // Row 3 is no anchor, but pushes: p of row 3 in the sums of rows 0 to 2, each times its row over t, times the scale.
+    // Row 3 is no anchor, but pushes: p of row 3 in the sums of rows 0 to 2, each times its row over t, and the
+    // scale.
     const double p = 1.0 / (std::exp(2.0) + 2.0);
     CHECK_NEAR(out.rows[6], 3.0 * 2.0 * 2.0 * p, reduction(8).of(12.0));
     CHECK_NEAR(out.rows[7], 3.0 * 2.0 * std::exp(2.0) * p, reduction(8).of(12.0));
@@ -166,7 +168,9 @@ TEST_CASE("supervised_contrastive: PyTorch") {
         const auto z = data.as<double>(name + ".z");
         const auto labels = data.as<std::uint32_t>(name + ".labels");
         double largest = 1.0;
-        for (const double x : data[name + ".lse"]) largest = std::isfinite(x) ? std::fmax(largest, std::fabs(x)) : 1.0;
+        for (const double x : data[name + ".lse"]) {
+            if (std::isfinite(x)) largest = std::fmax(largest, std::fabs(x));
+        }
         for (const supcon_form form : forms) {
             const std::string want = name + (form == supcon_form::out ? ".out" : ".in");
             const auto got = run(form, serial, z, labels, t);
@@ -203,7 +207,8 @@ TEST_CASE_TEMPLATE("supervised_contrastive: against the definition", T, float, d
                 const auto got = run(form, serial, z, labels, 0.05);
                 const auto want = reference(form, z, labels, 0.05);
                 const double largest = 20.0 * length * length, rows = static_cast<double>(s.n);
-                // An error of a logit shifts a probability by as much, relatively, and a gradient by that times length / t.
+                // An error of a logit shifts a probability by as much, relatively, and a gradient by that times
+                // length / t.
                 const tolerance logit = logit_error<T>(s.depth, largest);
                 CHECK(got.weight == want.weight);
                 CHECK_ALL_NEAR(got.lse, want.lse, logit);
@@ -211,6 +216,27 @@ TEST_CASE_TEMPLATE("supervised_contrastive: against the definition", T, float, d
                 CHECK_ALL_NEAR(got.rows, want.rows, logit.of(2.0 * largest * 20.0 * length));
                 CHECK_NEAR(got.temperature, want.temperature, logit.of(largest * largest * 20.0 * rows));
             }
+        }
+    }
+}
+
+// The bounds above leave room for long rows; these are relative to the results, or to a logit where those cancel.
+TEST_CASE("supervised_contrastive: floats of unit rows against doubles") {
+    for (const shape& s : shapes) {
+        if (s.n == 1) continue;
+        const ids labels = random_labels(s.n, s.classes);
+        const auto z = unit_rows<float>(s.n, s.depth, 1);
+        for (const supcon_form form : forms) {
+            CAPTURE(s.n);
+            CAPTURE(s.depth);
+            const auto got = run(form, serial, z, labels, 0.05);
+            const auto want = run(form, serial, std::vector<double>(z.begin(), z.end()), labels, 0.05);
+            double largest = 0.0;
+            for (const double x : want.rows) largest = std::fmax(largest, std::fabs(x));
+            const tolerance bound = reduction<float>(100);
+            CHECK_ALL_NEAR(got.rows, want.rows, bound.of(1.0 + largest));
+            CHECK_NEAR(got.loss, want.loss, bound.of(20.0 + want.loss));
+            CHECK_NEAR(got.temperature, want.temperature, bound.of(400.0 + std::fabs(want.temperature)));
         }
     }
 }
@@ -349,7 +375,8 @@ TEST_CASE("supervised_contrastive: scratch grows with the rows, not with their s
                 supervised_contrastive(serial, view(z, n, depth), labels, lse, {0.1, form}, {view(slopes, n, depth)});
             });
             CHECK(used.peak_bytes > 0);
-            // Rows packed twice and their sums, padded to whole tiles; per row labels, sums and losses; the window of weights.
+            // Rows packed twice and their sums, padded to whole tiles; per row labels, sums and losses; the window of
+            // weights.
             CHECK(used.peak_bytes <= n * (16 + 16 + 12) * sizeof(float) + 100 * n + 100 * 300 * sizeof(float) + 100000);
         }
     }
@@ -370,7 +397,8 @@ TEST_CASE("supervised_contrastive: finite logits of any size stay finite") {
 }
 
 TEST_CASE("supervised_contrastive: small sums are exact to the type") {
-    // Every logit is -60 nats, the least that powers are taken of as they are; neither the diagonal nor the padding adds.
+    // Every logit is -60 nats, the least that powers are taken of as they are; neither the diagonal nor the padding
+    // adds.
     const ids labels{1, 1};
     const auto got = run(supcon_form::out, serial, std::vector<double>{1.0, -1.0}, labels, 1.0 / 60.0);
     CHECK_NEAR(got.lse[0], -60.0, reduction(4));
@@ -386,6 +414,46 @@ TEST_CASE("supervised_contrastive: pairs of a short and a long row") {
         const auto want = reference(supcon_form::out, z, ids{1, 1, 2, 2}, 1.0);
         CHECK_NEAR(got.loss, want.loss, reduction<float>(16).of(size));
         CHECK_ALL_NEAR(got.rows, want.rows, reduction<float>(16).of(2.0 * size));
+    }
+}
+
+TEST_CASE("supervised_contrastive: a class of short rows and a long one") {
+    const ids labels{1, 1, 1, 2};
+    for (const std::size_t at : {0u, 1u, 2u}) {  // where the long row stands
+        CAPTURE(at);
+        std::vector<double> z{1e-9, 1e-9, 1e-9, 2e-9, 1e-9, 3e-9, 0.0, 1.0};
+        z[2 * at] = 1e9;
+        z[2 * at + 1] = 0.0;
+        const auto got = run(supcon_form::out, serial, z, labels, 1.0);
+        const auto want = reference(supcon_form::out, z, labels, 1.0);
+        CHECK_NEAR(got.loss, want.loss, reduction(16));
+        CHECK_NEAR(got.rows[2 * at], want.rows[2 * at], reduction(16).of(1e-9));
+        CHECK_ALL_NEAR(got.rows, want.rows, reduction(16).of(1e9));
+    }
+}
+
+TEST_CASE("supervised_contrastive: classes of two rows are the same in both forms, and cost no matrix each") {
+    const std::size_t n = 2000, depth = 3;
+    ids labels(n);
+    for (std::size_t i = 0; i < n; ++i) labels[i] = static_cast<std::uint32_t>(i / 2);
+    const auto z = unit_rows<float>(n, depth, 17);
+    CHECK(run(supcon_form::in, serial, z, labels, 0.1) == run(supcon_form::out, serial, z, labels, 0.1));
+    std::vector<float> lse(n);
+    const auto used = testing::count_allocations([&] {
+        supervised_contrastive(serial, view(z, n, depth), labels, lse, {0.1, supcon_form::in});
+    });
+    CHECK(used.calls < n / 2);
+}
+
+TEST_CASE("supervised_contrastive: the ends of the range of temperatures") {
+    const ids labels{1, 1, 2};
+    for (const double t : {1e-15, 1e15}) {
+        for (const supcon_form form : forms) {
+            const auto got = run(form, serial, std::vector<float>(6), labels, t);
+            CHECK_NEAR(got.loss, 2.0 * std::log(2.0), reduction<float>(4));
+            CHECK(got.temperature == 0.0);
+            CHECK(got.rows == std::vector<float>(6));
+        }
     }
 }
 
@@ -409,8 +477,9 @@ TEST_CASE("supervised_contrastive: bad input") {
     CHECK_THROWS_WITH_AS(supervised_contrastive(serial, z, labels, two),
                          "supervised_contrastive: 3 rows but room for 2 sums", std::invalid_argument);
     CHECK_THROWS_WITH_AS(supervised_contrastive(serial, z, labels, three, {.temperature = -1.0}),
-                         "supervised_contrastive: temperature must be positive and finite, got -1",
+                         "supervised_contrastive: temperature must lie in [1e-15, 1e15], got -1",
                          std::invalid_argument);
+    CHECK_THROWS_AS(supervised_contrastive(serial, z, labels, three, {.temperature = 1e-300}), std::invalid_argument);
     CHECK_THROWS_WITH_AS(supervised_contrastive(serial, z, labels, three, {}, {view(four, 2, 2)}),
                          "supervised_contrastive: the gradient of rows is 2 x 2, not 3 x 2", std::invalid_argument);
     std::vector<float> empty;

@@ -17,7 +17,7 @@ using hit_rate_options = relevance_at_k_options;
 
 namespace detail {
 
-// Chance that the first k ranks reach one of `relevant` rows in a random order of `level` rows that follow `above` ones.
+// Chance that the first k ranks reach one of `relevant` rows in a random order of `level` rows after `above` others.
 //   1 - C(level - relevant, t) / C(level, t),   t = k - above, as a product over the fewer of t and `relevant`
 inline double expected_hit(const first_relevant& found, std::size_t k) noexcept {
     if (k <= found.above) return 0.0;
@@ -33,8 +33,8 @@ inline double expected_hit(const first_relevant& found, std::size_t k) noexcept 
 
 }  // namespace detail
 
-/// Hit rate at k: 1 for a list with a relevant row on its first k ranks, else 0; the mean over lists is their share. For
-/// lists with one relevant row it is recall at k.
+/// Hit rate at k: 1 for a list with a relevant row on its first k ranks, else 0; the mean over lists is their share.
+/// For lists with one relevant row it is recall at k.
 ///
 /// Shapes    scores [N] float or double; labels [N] of numbers; offsets [S + 1], unsigned: list s has the rows
 ///           offsets[s] .. offsets[s + 1] - 1, fewer than 2^32. per_list [S] of float or double, or none.
@@ -44,8 +44,8 @@ inline double expected_hit(const first_relevant& found, std::size_t k) noexcept 
 /// Throws    std::invalid_argument on shapes and offsets, and when the threshold is negative or NaN. A row with a NaN
 ///           score stands on no rank, a NaN label is not relevant, infinite scores have their place.
 /// Cost      three passes in lanes, no sort.
-/// Numerics  exact but for the mean over orders of equal rows: a product of at most k factors, error below 2 k roundings
-///           of 1.
+/// Numerics  exact but for the mean over orders of equal rows: a product of at most k factors, error below 2 k
+///           roundings of 1.
 /// Source    ties McSherry and Najork 2008, form of the product ours.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class L = none,
           class Isa = isa::native>

@@ -103,7 +103,7 @@ class ndcg_list {
 
 /// Normalised discounted cumulative gain: how near the order of scores comes to the best order of the labels.
 ///
-///   DCG_k = sum_{r <= k} gain(label on rank r) / log2(r + 1),    nDCG_k = DCG_k / (DCG_k of the labels in falling order)
+///   DCG_k = sum_{r <= k} gain(label on rank r) / log2(r + 1),    nDCG_k = DCG_k / (best DCG_k of the labels)
 ///   gain(y) = 2^y - 1 or y
 ///
 /// Shapes    scores [N] float or double; labels [N] of numbers; offsets [S + 1], unsigned: list s has the rows
@@ -111,11 +111,11 @@ class ndcg_list {
 /// Writes    per_list: the value of each list, NaN where it has none.
 /// Returns   list_mean: sum and number of the lists that have a value; merges over shards that hold whole lists. No row
 ///           is skipped: seen.accepted is N.
-/// Throws    std::invalid_argument on shapes and offsets. A row with a NaN score stands on no rank, but its label counts
-///           in the ideal order; a NaN or negative label has no gain; infinite scores have their place. A list whose
-///           gains add up to infinity has no value.
-/// Cost      for k <= 64: two passes over the scores in lanes, one over the labels for each grade, and the 1.5 k rows or
-///           so that come near rank k are compared with each other in lanes. Larger k: a selection or a sort; grades
+/// Throws    std::invalid_argument on shapes and offsets. A row with a NaN score stands on no rank, but its label
+///           counts in the ideal order; a NaN or negative label has no gain; infinite scores have their place. A list
+///           whose gains add up to infinity has no value.
+/// Cost      for k <= 64: two passes over the scores in lanes, one over the labels for each grade, and the 1.5 k rows
+///           or so that come near rank k are compared with each other in lanes. Larger k: a selection or a sort; grades
 ///           that are no integers up to 8 are sorted as well. Scratch for one list a part.
 /// Numerics  sums in double, mean gains and discounts within roundings. A list in ideal order gives exactly 1.
 /// Source    Jarvelin and Kekalainen 2002; exponential gain Burges et al. 2005; ties McSherry and Najork 2008.

@@ -74,8 +74,8 @@ struct offered_events {
 ///
 /// Sampling  which ones: sampling::bottom_k (default; a uniform sample that does not depend on order, split or repeated
 ///           delivery), bottom_k_wide, decayed (recent events first), algorithm_r (least memory).
-/// Throws    std::invalid_argument for a capacity outside 1 .. 2^20 or a half-life outside [1e-300, 1e300]. offer, merge
-///           and read may throw std::bad_alloc; the state is then usable, and holds a part of the events.
+/// Throws    std::invalid_argument for a capacity outside 1 .. 2^20 or a half-life outside [1e-300, 1e300]. offer,
+///           merge and read may throw std::bad_alloc; the state is then usable, and holds a part of the events.
 /// Cost      bytes a user, with stride = R rounded up to a multiple of 16: algorithm_r 4 stride + 16, bottom_k
 ///           8 stride + 24, decayed and bottom_k_wide 12 stride + 32; 4 stride more for predictions, and 6.1 to 7.7 for
 ///           the index. So R = 64 under algorithm_r costs at most 4 * 64 + 24. Each of the two to four columns is
@@ -303,7 +303,8 @@ class reservoir {
         return row;
     }
 
-    // Hashes of the users of m events, rows that are probably theirs, and their heads, which are on their way from memory.
+    // Hashes of the users of m events, rows that are probably theirs, and their heads, which are on their way from
+    // memory.
     template <class Batch>
     RECKON_INLINE void look_ahead(const Batch& batch, std::size_t first, std::size_t m, std::uint64_t* hashes,
                                   std::uint32_t* rows, head_type** heads) noexcept {
@@ -382,8 +383,8 @@ class reservoir {
             batch, good, [&](std::size_t k) { return first + items[k]; }, rows, heads, hashes);
     }
 
-    // As offer_block for many events: rows are found in parallel, new ones added in order, and then each of 64 groups of
-    // rows takes its events in order.
+    // As offer_block for many events: rows are found in parallel, new ones added in order, and then each of 64 groups
+    // of rows takes its events in order.
     template <class Isa, class Policy, class Batch>
     void offer_chunk(const Policy& where, const Batch& batch, std::size_t first, std::size_t m) {
         constexpr std::size_t owners = 64;

@@ -23,8 +23,8 @@
 
 namespace reckon::detail {
 
-// All rows as right sides of products, and what columns of the matrix add to their gradients. One piece of memory, so that
-// middle-sized batches get huge pages as well.
+// All rows as right sides of products, and what columns of the matrix add to their gradients. One piece of memory, so
+// that middle-sized batches get huge pages as well.
 template <class T, class Isa>
 class gram_keys {
     using block = tile::block<T, Isa>;
@@ -32,8 +32,8 @@ class gram_keys {
   public:
     std::size_t count, depth, panels;
     std::size_t columns;  // depth, filled up to whole tiles
-    // Of both sides of a product, so that the exponent of a pair is the same number in either order: one over the root of
-    // the temperature in bits.
+    // Of both sides of a product, so that the exponent of a pair is the same number in either order: one over the root
+    // of the temperature in bits.
     T factor;
 
     gram_keys(matrix_view<const T> rows, double root, bool gradients)
@@ -101,8 +101,8 @@ struct gram_block {
     }
 };
 
-// Exponents of two of a block against the panels [begin, end): put(tile, i, p) gets each tile in registers. The diagonal
-// and columns beyond the last hold `nothing`.
+// Exponents of two of a block against the panels [begin, end): put(tile, i, p) gets each tile in registers. The
+// diagonal and columns beyond the last hold `nothing`.
 template <bool Diagonal, class T, class Isa, class Put>
 RECKON_INLINE void sweep_gram(const gram_block<T, Isa>& g, std::size_t begin, std::size_t end, T nothing, Put&& put) {
     using block = tile::block<T, Isa>;
@@ -150,8 +150,8 @@ RECKON_INLINE void sweep_gram(const gram_block<T, Isa>& g, std::size_t begin, st
     }
 }
 
-// Adds the powers of a span whose exponents are moderate to `rows` of the block and, beyond the diagonal, to `columns` of
-// the matrix.
+// Adds the powers of a span whose exponents are moderate to `rows` of the block and, beyond the diagonal, to `columns`
+// of the matrix.
 template <class T, class Isa>
 void bounded_span(const gram_block<T, Isa>& g, std::size_t begin, std::size_t end, power_sum* rows,
                   power_sum* columns) {
@@ -305,8 +305,8 @@ void add_weighted_panels(const gram_block<T, Isa>& g, const T* kept, std::size_t
     }
 }
 
-// to[column][key] += sum over rows of kept(row, key) * left(row, column), for one panel of keys; the next one follows `to`.
-// left: [tiles of columns][padded rows][rows of a tile]; `columns` is a whole number of tiles.
+// to[column][key] += sum over rows of kept(row, key) * left(row, column), for one panel of keys; the next one follows
+// `to`. left: [tiles of columns][padded rows][rows of a tile]; `columns` is a whole number of tiles.
 template <class T, class Isa>
 void add_weighted_rows(const query_block<T, Isa>& q, const T* left, const T* kept, std::size_t columns, T* to) {
     using block = tile::block<T, Isa>;
@@ -371,8 +371,9 @@ class gram_log_sums {
         }
     }
 
-    // After sweep(), once: adds factor * d (sum of lse_i over rows with counts(i)) / d rows into out.row(row_at(i)), unless `out` is
-    // empty. Returns the sum over rows of their product with what was added if `wants_products`, else 0.
+    // After sweep(), once: adds factor * d (sum of lse_i over rows with counts(i)) / d rows into out.row(row_at(i)),
+    // unless `out` is empty. Returns the sum over rows of their product with what was added, or 0 without
+    // `wants_products`.
     template <class Policy, class Counts, class RowAt>
     double gradient(const Policy& where, double factor, matrix_view<T> out, bool wants_products, Counts&& counts,
                     RowAt&& row_at) {
