@@ -334,6 +334,36 @@ TEST_CASE_TEMPLATE("mean_gap_contrast, covariance_contrast: finite values of any
     }
 }
 
+TEST_CASE("covariance_contrast: floats whose squares vanish") {
+    // Alone, and beside a column that does not vary.
+    const std::size_t n = 64;
+    const auto x = random_normal<float>(n, 0.0, 1.0, 24);
+    std::vector<float> z, r;
+    for (const float v : x) {
+        z.push_back(v * 1e-23f);
+        r.push_back(v * 1e10f);
+    }
+    double mean_z = 0.0, mean_r = 0.0, product = 0.0;
+    for (std::size_t i = 0; i < n; ++i) {
+        mean_z += static_cast<double>(z[i]) / static_cast<double>(n);
+        mean_r += static_cast<double>(r[i]) / static_cast<double>(n);
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+        product += (static_cast<double>(z[i]) - mean_z) * (static_cast<double>(r[i]) - mean_r);
+    }
+    const double covariance = product / static_cast<double>(n - 1);
+    const co_moments whole = co_moments_of(serial, z, r);
+    CHECK_NEAR(whole.covariance() / covariance, 1.0, reduction(n).of(2.0));
+    CHECK_NEAR(whole.correlation(0.0), 1.0, reduction<float>(1).of(4.0));
+    CHECK_NEAR(covariance_contrast(serial, z, r, {.temperature = 1e-13}).sum(), softplus(-2e13 * covariance),
+               reduction(n).of(8.0));
+    const co_moments flat = co_moments_of(serial, z, std::vector<float>(n, 3.0f));
+    CHECK(flat.seen() == counts{n, 0});
+    CHECK(flat.variance_z() > 0.0);
+    CHECK(flat.variance_r() == 0.0);
+    CHECK(flat.covariance() == 0.0);
+}
+
 TEST_CASE("mean_gap_contrast, covariance_contrast: bad rows are skipped, counted and NaN at their own place") {
     for (const std::size_t n : {20u, 600u}) {
         for (const double bad : {nan, inf, -inf}) {
@@ -382,6 +412,16 @@ TEST_CASE("mean_gap_contrast, covariance_contrast: bad input") {
     CHECK_THROWS_WITH_AS(covariance_contrast(serial, two, two, {.temperature = 0.0}),
                          "covariance_contrast: temperature must lie in [1e-15, 1e15], got 0", std::invalid_argument);
     CHECK(other == std::vector<float>(2));
+    // Each function reports by its own name.
+    CHECK_THROWS_WITH_AS(mean_gap_of(serial, two, three), "mean_gap_of: 2 scores but 3 labels", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(mean_gap_gradient(serial, {}, two, two, room),
+                         "mean_gap_gradient: 2 scores but room for 3 derivatives", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(co_moments_of(serial, two, three), "co_moments_of: 2 scores but 3 outputs",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(covariance_gradient(serial, {}, two, two, room),
+                         "covariance_gradient: 2 rows but room for 3 derivatives", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(covariance_loss({}, {.temperature = 0.0}),
+                         "covariance_loss: temperature must lie in [1e-15, 1e15], got 0", std::invalid_argument);
 }
 
 mean_gap stored_gap() {

@@ -502,6 +502,13 @@ TEST_CASE("listwise_softmax: labels of any size, and masked rows") {
           listwise_softmax(serial, open, open_labels, offsets_type{0, 2}).sum());
     CHECK(slope[1] == 0.0);
     CHECK(slope[0] < 0.0);
+    // No row is left, or no label is.
+    const listwise_softmax_options of_labels{.target = listwise_target::softmax};
+    const doubles none_left{-inf, -inf}, endless{inf, 0.0};
+    CHECK(std::isnan(listwise_softmax(serial, none_left, open_labels, offsets_type{0, 2}).sum()));
+    CHECK(std::isnan(listwise_softmax(serial, open, endless, offsets_type{0, 2}, of_labels).sum()));
+    CHECK(std::isnan(listwise_softmax(serial, open, none_left, offsets_type{0, 2}, of_labels).sum()));
+    CHECK(listwise_softmax(serial, open, endless, offsets_type{0, 2}).lists == counts{0, 1});
 }
 
 TEST_CASE("listwise losses: a bad value makes its list NaN and no other") {
@@ -518,6 +525,11 @@ TEST_CASE("listwise losses: a bad value makes its list NaN and no other") {
                 if (s.which == setting::lambda) CHECK(std::isnan(got.hessian[i]) == (i >= 10 && i < 20));
             }
         }
+        // Nor does a list without a gain hide its NaN label.
+        const auto lone = run(s, serial, doubles{1.0, 2.0, 3.0}, doubles{nan, 0.0, 1.0}, {0, 2, 3});
+        CHECK(std::isnan(lone.sum));
+        CHECK(lone.weight == 2.0);
+        for (std::size_t i = 0; i < 3; ++i) CHECK(std::isnan(lone.gradient[i]) == (i < 2));
         if (s.which == setting::share || s.which == setting::listnet) continue;
         doubles scores = random_normal<double>(30, 0.0, 1.0, 14);
         scores[3] = inf;

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 
 #include "reckon/core/expects.hpp"
 #include "reckon/core/views.hpp"
@@ -42,6 +43,17 @@ auto make_segments(const char* kernel, const Offsets& offsets, std::size_t rows)
     }
     expects(at[at.size() - 1] == rows, kernel, rows, " rows but offsets that end with ", at[at.size() - 1]);
     return segments<Offset>{at};
+}
+
+/// For kernels that number the rows of a list from its first one, in 32 bits.
+///
+/// Throws    std::invalid_argument when one of the lists of `rows` rows has 2^32 or more.
+template <class Offset>
+void expect_numbered_lists(const char* kernel, const segments<Offset>& lists, std::size_t rows) {
+    constexpr std::uint64_t most = std::uint64_t{1} << 32;
+    for (std::size_t s = 0; s < lists.size() && rows >= most; ++s) {
+        expects(lists.count(s) < most, kernel, "a list of ", lists.count(s), " rows, fewer than 2^32 are possible");
+    }
 }
 
 }  // namespace reckon

@@ -33,8 +33,9 @@ struct approx_ndcg_options {
 /// Returns   list_mean: sum and number of the lists with a gain; merges over shards that hold whole lists. A list
 ///           without a positive label, or whose gains add up beyond double, adds nothing and is counted in
 ///           lists.rejected.
-/// Throws    std::invalid_argument on shapes, offsets and a temperature out of range. A score that is not finite or a
-///           NaN label makes its list NaN, value and derivatives; a negative label has no gain.
+/// Throws    std::invalid_argument on shapes, offsets and a temperature out of range. A NaN label makes its list NaN,
+///           value and derivatives, and so does a score that is not finite in a list with a gain; a negative label has
+///           no gain.
 /// Cost      each row with a gain against its list, once for the value and once for the gradient; a division a pair.
 ///           The exponentials are one a row where the scores of a list span at most 80 t. Scratch: three columns of the
 ///           longest list a part.

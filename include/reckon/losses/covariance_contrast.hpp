@@ -18,6 +18,7 @@
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 #include "reckon/losses/detail/contrast_rows.simd.hpp"
+#include "reckon/losses/detail/derivatives.hpp"
 #include "reckon/losses/detail/factor.hpp"
 
 namespace reckon {
@@ -42,7 +43,7 @@ class co_moments {
         if (ok) merge_parts(1, {z, r, 0.0, 0.0, 0.0});
         seen_.absorb(ok);
     }
-    /// Scores are z and labels r.
+    /// Scores are z and labels r. Weights are ignored: every row counts once.
     template <class P, class W, class Isa = isa::native>
     void absorb(const scored<P, P, W>& rows) noexcept {
         absorb_columns<Isa>(rows);
@@ -183,26 +184,14 @@ inline rise_slope slope_of(const co_moments& whole, covariance_form form, double
     return {1.0 / free / own / other, -whole.correlation() / free / own_variance};
 }
 
-template <class T, class Column>
-vector_view<T> contrast_output(Column& column, std::size_t rows) {
-    if constexpr (std::is_same_v<std::remove_cv_t<Column>, none>) {
-        return {};
-    } else {
-        const auto to = view(column);
-        static_assert(std::is_same_v<T, typename decltype(to)::element_type>,
-                      "reckon: gradients of covariance_contrast must have the type of the scores");
-        expects(to.size() == rows, "covariance_contrast", rows, " rows but room for ", to.size(), " derivatives");
-        return to;
-    }
-}
 template <class Z, class R>
-auto make_contrast_rows(const Z& scores, const R& outputs, double temperature) {
+auto make_contrast_rows(const char* kernel, const Z& scores, const R& outputs, double temperature) {
     using T = typename decltype(input(scores))::value_type;
     static_assert(std::is_same_v<T, typename decltype(input(outputs))::value_type>,
                   "reckon: scores and outputs of covariance_contrast must have the same type");
-    expect_factor("covariance_contrast", "temperature", temperature);
+    expect_factor(kernel, "temperature", temperature);
     const auto z = input(scores), r = input(outputs);
-    expects(z.size() == r.size(), "covariance_contrast", z.size(), " scores but ", r.size(), " outputs");
+    expects(z.size() == r.size(), kernel, z.size(), " scores but ", r.size(), " outputs");
     return scored<T, T>{z, r, {}};
 }
 
@@ -215,13 +204,13 @@ auto make_contrast_rows(const Z& scores, const R& outputs, double temperature) {
 /// Cost      one pass over memory, two over the cache.
 template <exec::policy Policy, vector_like Z, vector_like R, class Isa = isa::native>
 co_moments co_moments_of(const Policy& where, const Z& scores, const R& outputs) {
-    return exec::fold_parts(where, detail::co_moments_fold<Isa>{}, detail::make_contrast_rows(scores, outputs, 1.0))
-        .total;
+    const auto rows = detail::make_contrast_rows("co_moments_of", scores, outputs, 1.0);
+    return exec::fold_parts(where, detail::co_moments_fold<Isa>{}, rows).total;
 }
 
 /// log(1 + e^(-rise / temperature)) of rows that may come from many shards; log 2 for one row, NaN for none.
 inline double covariance_loss(const co_moments& whole, const covariance_contrast_options& options = {}) {
-    detail::expect_factor("covariance_contrast", "temperature", options.temperature);
+    detail::expect_factor("covariance_loss", "temperature", options.temperature);
     return whole.rows() == 0 ? std::numeric_limits<double>::quiet_NaN()
                              : math::softplus(-detail::rise_of(whole, options.form) / options.temperature);
 }
@@ -237,14 +226,15 @@ inline double covariance_loss(const co_moments& whole, const covariance_contrast
 template <exec::policy Policy, vector_like Z, vector_like R, class G, class S = none, class Isa = isa::native>
 void covariance_gradient(const Policy& where, const co_moments& whole, const Z& scores, const R& outputs, G&& gradient,
                          const covariance_contrast_options& options = {}, double scale = 1.0, S&& score_gradient = {}) {
-    const auto rows = detail::make_contrast_rows(scores, outputs, options.temperature);
+    constexpr const char* kernel = "covariance_gradient";
+    const auto rows = detail::make_contrast_rows(kernel, scores, outputs, options.temperature);
     using T = typename std::remove_const_t<decltype(rows)>::score_type;
     const double pull =
         whole.rows() < 2
             ? 0.0
             : -scale * math::sigmoid(-detail::rise_of(whole, options.form) / options.temperature) / options.temperature;
-    const auto gradient_of_outputs = detail::contrast_output<T>(gradient, rows.size()),
-               gradient_of_scores = detail::contrast_output<T>(score_gradient, rows.size());
+    const auto gradient_of_outputs = detail::derivative_output<T>(kernel, gradient, rows.size(), "rows"),
+               gradient_of_scores = detail::derivative_output<T>(kernel, score_gradient, rows.size(), "rows");
     const bool any = whole.rows() > 0;
     const double mean_z = any ? whole.mean_z() : 0.0, mean_r = any ? whole.mean_r() : 0.0;
     const double variance_z = whole.variance_z(), variance_r = whole.variance_r();
@@ -279,13 +269,17 @@ void covariance_gradient(const Policy& where, const co_moments& whole, const Z& 
 /// Throws    std::invalid_argument when lengths differ or an option is out of range. Rows that co_moments skips count
 ///           nothing; their derivatives are NaN.
 /// Cost      a pass for the moments and one for each gradient; memory traffic decides from the third-level cache on.
-/// Numerics  as co_moments. Finite values of any size give no NaN.
+/// Numerics  as co_moments. Finite values (double: up to 1e140) give no NaN.
 /// Source    CMLTV (Wu et al. 2023) asks for a positive correlation; formula and tie to all rows ours.
 template <exec::policy Policy, vector_like Z, vector_like R, class G = none, class S = none, class Isa = isa::native>
 mean_value covariance_contrast(const Policy& where, const Z& scores, const R& outputs,
                                const covariance_contrast_options& options = {}, G&& gradient = {}, double scale = 1.0,
                                S&& score_gradient = {}) {
-    const auto rows = detail::make_contrast_rows(scores, outputs, options.temperature);
+    constexpr const char* kernel = "covariance_contrast";
+    const auto rows = detail::make_contrast_rows(kernel, scores, outputs, options.temperature);
+    using T = typename std::remove_const_t<decltype(rows)>::score_type;
+    detail::derivative_output<T>(kernel, gradient, rows.size(), "rows");
+    detail::derivative_output<T>(kernel, score_gradient, rows.size(), "rows");
     const co_moments whole = exec::fold_parts(where, detail::co_moments_fold<Isa>{}, rows).total;
     covariance_gradient<Policy, Z, R, G&, S&, Isa>(where, whole, scores, outputs, gradient, options, scale,
                                                    score_gradient);

@@ -51,15 +51,16 @@ struct lambda_rank_options {
 /// Returns   list_mean: sum and number of the lists with a gain; merges over shards that hold whole lists. A list
 ///           without a positive label, or whose gains add up beyond double, adds nothing and is counted in
 ///           lists.rejected.
-/// Throws    std::invalid_argument on shapes, offsets and sigma out of range. A score that is not finite or a NaN label
-///           makes its list NaN, value and derivatives; a negative label has no gain.
+/// Throws    std::invalid_argument on shapes, offsets and sigma out of range. A NaN label makes its list NaN, value and
+///           derivatives, and so does a score that is not finite in a list with a gain; a negative label has no gain.
 /// Cost      a sort of each list, and for each of the first k rows its pairs with the rows below it: n^2 / 2 without k,
 ///           and m n or so where only m rows have a gain. One division and one polynomial a pair; the exponentials are
 ///           products of one a row where sigma times the range of a list is at most 60. Scratch: some columns of the
 ///           longest list a part.
 /// Numerics  derivatives add up in lanes of the type, values of one row's pairs as well, double above. Equal scores
-///           have ranks in the order of rows, so that no result depends on chance. Finite scores of any size give no
-///           NaN.
+///           have ranks in the order of rows, so that no result depends on chance. Where exponentials are products they
+///           are relative to the top score of the list: the derivative of a pair that stands d / sigma below it is off
+///           by up to d roundings of the type, times its weight and sigma. Finite scores of any size give no NaN.
 /// Source    Burges, Ragno and Le 2006; Burges 2010. Truncation by pairs and `normalise` as in LightGBM; the Hessian of
 ///           xgboost is twice this one.
 template <exec::policy Policy, vector_like P, vector_like Y, vector_like Offsets, class G = none, class H = none,

@@ -38,8 +38,9 @@ struct listwise_softmax_options {
 /// Returns   list_mean: sum and number of the lists that have a target; merges over shards that hold whole lists. A
 ///           list without rows, without a positive label, or whose labels add up beyond the range of the type has no
 ///           target: it adds nothing and is counted in lists.rejected. Under `softmax` every list with rows has one.
-/// Throws    std::invalid_argument on shapes, offsets and a temperature out of range. A NaN or +inf score or a NaN
-///           label makes its list NaN, value and derivatives; a score of -inf masks its row.
+/// Throws    std::invalid_argument on shapes, offsets and a temperature out of range. A NaN label makes its list NaN,
+///           value and derivatives. So do, in a list with a target, a NaN or +inf score and scores that are all -inf,
+///           and under `softmax` a +inf label and labels that are all -inf. A score of -inf masks its row.
 /// Cost      a maximum, a power with two sums, and a sweep for the gradient, in lanes; a list stays in the cache.
 ///           Scratch: two columns of the longest list a part.
 /// Numerics  lanes of the type add up 64 packs, double above. Powers are relative to the highest score of the list, and

@@ -268,10 +268,7 @@ mean_value rank_net(const Policy& where, const P& scores, const Y& labels, const
     const auto output = [&](auto& column) { return detail::derivative_output<T>(kernel, column, s.size(), "scores"); };
     const auto g = output(gradient), h = output(hessian);
     const auto checked = make_segments(kernel, offsets, s.size());
-    for (std::size_t l = 0; l < checked.size() && s.size() >= (std::uint64_t{1} << 32); ++l) {
-        expects(checked.count(l) < (std::uint64_t{1} << 32), kernel, "a list of ", checked.count(l),
-                " rows, fewer than 2^32 are possible");
-    }
+    expect_numbered_lists(kernel, checked, s.size());
     const detail::labelled_lists<T, label, typename decltype(input(offsets))::value_type> lists{s, y, checked.offsets,
                                                                                                 g, h};
     if (lists.size() == 0) return {};

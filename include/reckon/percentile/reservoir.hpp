@@ -78,8 +78,9 @@ struct offered_events {
 ///           merge and read may throw std::bad_alloc; the state is then usable, and holds a part of the events.
 /// Cost      bytes a user, with stride = R rounded up to a multiple of 16: algorithm_r 4 stride + 16, bottom_k
 ///           8 stride + 24, decayed and bottom_k_wide 12 stride + 32; 4 stride more for predictions, and 6.1 to 7.7 for
-///           the index. So R = 64 under algorithm_r costs at most 4 * 64 + 24. Each of the two to four columns is
-///           rounded up to whole slabs of 1 to 6 MiB (2 for R a power of two), a small one to a power of two of rows.
+///           the index, from a thousand users on. So R = 64 under algorithm_r costs at most 4 * 64 + 24. Each of the
+///           two to four columns is rounded up to whole slabs of 1 to 6 MiB (2 for R a power of two), a small one to a
+///           power of two of rows.
 ///           Growth never moves more than one slab, nor more than 3580 entries of the index.
 ///           An event costs a look into the index and one compare; one that is kept under a keyed form also a pass over
 ///           the R keys of its row.

@@ -23,11 +23,12 @@ class approx_list {
 
     list_loss operator()(const list_span<T, Y>& list) {
         const std::size_t n = list.rows;
+        if (!labels_are_numbers(list.labels, n)) return spoil(list);
         const double ideal = dcg_.ideal(list.labels, n, n);
         constexpr double most = (std::numeric_limits<double>::max)();
         const double worth = 1.0 / ideal;
         if (!(ideal <= most) || !(worth <= most)) return {};
-        if (!all_finite<T, Isa>(list.scores, n) || !labels_are_numbers(list.labels, n)) return spoil(list);
+        if (!all_finite<T, Isa>(list.scores, n)) return spoil(list);
         for (auto* column : {&scores_, &powers_, &slopes_, &gradient_}) column->reserve(n + pack::lanes);
         std::copy(list.scores, list.scores + n, scores_.data());
         std::fill(scores_.data() + n, scores_.data() + n + pack::lanes, list.scores[0]);

@@ -75,7 +75,15 @@ bool add_block(const T* scores, const T* labels, std::size_t n, class_sums& to) 
     return true;
 }
 
-// Means and co-moments of one block of usable rows; false when some are not, or a sum has left the range of T.
+// False for a column that varies so little that its squares, which add up to `squares`, may have vanished in T.
+template <class T>
+bool squares_hold(double squares, const T* x, std::size_t n) noexcept {
+    return squares >= static_cast<double>((std::numeric_limits<T>::min)()) * static_cast<double>(n) ||
+           std::all_of(x, x + n, [&](T value) { return value == x[0]; });
+}
+
+// Means and co-moments of one block of usable rows; false when some are not, or a sum or square has left the range of
+// T, above or below.
 struct block_moments {
     double mean_z = 0.0, mean_r = 0.0, zr = 0.0, zz = 0.0, rr = 0.0;
 };
@@ -119,7 +127,7 @@ bool block_co_moments(const T* z, const T* r, std::size_t n, block_moments& to) 
     const bool finite =
         std::isfinite(to.mean_z) && std::isfinite(to.mean_r) && std::isfinite(to.zr) && std::isfinite(most);
     to.zr = (std::max)(-most, (std::min)(most, to.zr));
-    return finite;
+    return finite && squares_hold(to.zz, z, n) && squares_hold(to.rr, r, n);
 }
 
 // out[i] += a (z_i - mean_z) + b (r_i - mean_r), NaN for a row that is not usable.

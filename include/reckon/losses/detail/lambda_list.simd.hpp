@@ -70,10 +70,11 @@ class lambda_list {
 
     list_loss operator()(const list_span<T, Y>& list) {
         const std::size_t n = list.rows, depth = settings_.k == 0 ? n : (std::min)(settings_.k, n);
+        if (!labels_are_numbers(list.labels, n)) return spoil(list);
         const double ideal = dcg_.ideal(list.labels, n, depth);
         const double worth = 1.0 / ideal;
         if (!(ideal <= most) || !(worth <= most)) return {};
-        if (!all_finite<T, Isa>(list.scores, n) || !labels_are_numbers(list.labels, n)) return spoil(list);
+        if (!all_finite<T, Isa>(list.scores, n)) return spoil(list);
 
         const std::vector<std::uint32_t>& order = order_(list.scores, n);
         all_.clear(n);
@@ -202,7 +203,8 @@ class lambda_list {
             if constexpr (!decltype(whole)::value) {
                 // Lanes of the rows first .. end - 1.
                 const pack place = simd::lane_numbers<T, Isa>();
-                const auto below = (pack(rows_as<T>(first - start)) <= place + pack(rows_as<T>(j - start))) &
+                const pack passed(rows_as<T>((std::min)(j - start, pack::lanes)));
+                const auto below = (pack(rows_as<T>(first - start)) <= place + passed) &
                                    (place < pack(rows_as<T>((std::min)(end - j, pack::lanes))));
                 stake = select(below, stake, zero);
                 power = select(below, power, zero);

@@ -139,10 +139,7 @@ auto make_list_rows(const char* kernel, const P& scores, const Y& labels, const 
     static_assert(std::is_arithmetic_v<typename decltype(y)::value_type>, "reckon: labels must be numbers");
     expects(s.size() == y.size(), kernel, s.size(), " scores but ", y.size(), " labels");
     const auto lists = make_segments(kernel, offsets, s.size());
-    for (std::size_t u = 0; u < lists.size() && s.size() >= (std::uint64_t{1} << 32); ++u) {
-        expects(lists.count(u) < (std::uint64_t{1} << 32), kernel, "a list of ", lists.count(u),
-                " rows, fewer than 2^32 are possible");
-    }
+    expect_numbered_lists(kernel, lists, s.size());
     return list_rows<T, typename decltype(y)::value_type, typename decltype(lists.offsets)::value_type>{
         s, y, lists, derivative_output<T>(kernel, gradient, s.size(), "scores"),
         derivative_output<T>(kernel, hessian, s.size(), "scores")};

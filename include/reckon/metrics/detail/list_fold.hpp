@@ -87,10 +87,7 @@ auto make_list_batch(const char* kernel, const P& scores, const Y& labels, const
     const auto y = input(labels);
     expects(s.size() == y.size(), kernel, s.size(), " scores but ", y.size(), " labels");
     const auto lists = make_segments(kernel, offsets, s.size());
-    for (std::size_t u = 0; u < lists.size() && s.size() >= (std::uint64_t{1} << 32); ++u) {
-        expects(lists.count(u) < (std::uint64_t{1} << 32), kernel, "a list of ", lists.count(u),
-                " rows, fewer than 2^32 are possible");
-    }
+    expect_numbered_lists(kernel, lists, s.size());
     const auto out = [&] {
         if constexpr (std::is_same_v<std::remove_cvref_t<L>, none>) {
             return vector_view<double>();
