@@ -39,12 +39,12 @@ struct result {
 // The loss with everything that it writes.
 template <class T, class Policy>
 result<T> run(supcon_form form, const Policy& where, const std::vector<T>& z, const ids& labels, double t,
-              double scale = 1.0) {
+              double scale = 1.0, similarity metric = similarity::dot) {
     const std::size_t n = labels.size(), depth = n == 0 ? 0 : z.size() / n;
     result<T> out;
     out.lse.resize(n);
     out.rows.resize(z.size());
-    const mean_value m = supervised_contrastive(where, view(z, n, depth), labels, out.lse, {t, form},
+    const mean_value m = supervised_contrastive(where, view(z, n, depth), labels, out.lse, {t, form, metric},
                                                 {view(out.rows, n, depth), &out.temperature, scale});
     out.loss = m.sum();
     out.weight = m.weight();
@@ -282,6 +282,33 @@ TEST_CASE("supervised_contrastive: gradients against central differences") {
     }
 }
 
+TEST_CASE("supervised_contrastive: cosines are dot products of unit rows, with the gradient through the lengths") {
+    const std::size_t n = 130, depth = 5;
+    const auto z = unit_rows<double>(n, depth, 41);
+    const ids labels = random_labels(n, 9);
+    for (const supcon_form form : forms) {
+        auto stretched = z;
+        for (std::size_t i = 0; i < stretched.size(); ++i) stretched[i] *= static_cast<double>(1 + i / depth % 7);
+        const auto want = run(form, serial, z, labels, 0.1);
+        const auto got = run(form, serial, stretched, labels, 0.1, 1.0, similarity::cosine);
+        CHECK_NEAR(got.loss, want.loss, reduction(n).of(20.0 * n));
+        CHECK_ALL_NEAR(got.lse, want.lse, reduction(n).of(20.0));
+        CHECK_NEAR(got.temperature, want.temperature, reduction(n).of(1000.0 * n));
+
+        const auto start = random_normal<double>(11 * 3, 0.0, 0.5, 42);
+        const ids few{0, 1, 0, 2, 1, 0, 5, 5, 1, 9, 0};
+        const auto at = [&](vector_view<const double> x) {
+            return run(form, serial, std::vector<double>(x.begin(), x.end()), few, 0.3, 1.0, similarity::cosine);
+        };
+        const auto value = [&](vector_view<const double> x) { return at(x).loss; };
+        const auto gradient = [&](vector_view<const double> x, vector_view<double> out) {
+            const auto slopes = at(x).rows;
+            for (std::size_t i = 0; i < slopes.size(); ++i) out[i] += slopes[i];
+        };
+        CHECK_LAW(testing::check_gradient(value, gradient, start));
+    }
+}
+
 TEST_CASE("supervised_contrastive: the order of rows, the names of labels and the type of labels do not matter") {
     const std::size_t n = 230, depth = 6;
     const auto z = unit_rows<double>(n, depth, 5);
@@ -482,6 +509,8 @@ TEST_CASE("supervised_contrastive: bad input") {
     CHECK_THROWS_AS(supervised_contrastive(serial, z, labels, three, {.temperature = 1e-300}), std::invalid_argument);
     CHECK_THROWS_WITH_AS(supervised_contrastive(serial, z, labels, three, {}, {view(four, 2, 2)}),
                          "supervised_contrastive: the gradient of rows is 2 x 2, not 3 x 2", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(supervised_contrastive(serial, z, labels, three, {.metric = similarity::squared_distance}),
+                         "supervised_contrastive: the metric must be dot or cosine", std::invalid_argument);
     std::vector<float> empty;
     CHECK(std::isnan(supervised_contrastive(serial, matrix_view<const float>(), ids{}, empty).finish()));
     // No row has a positive: no term, no gradient, but the sums.

@@ -17,6 +17,8 @@
 #include "reckon/exec/parts.hpp"
 #include "reckon/losses/detail/factor.hpp"
 #include "reckon/losses/detail/gram_rows.simd.hpp"
+#include "reckon/losses/detail/similarity_rows.hpp"
+#include "reckon/losses/similarity.hpp"
 
 namespace reckon {
 
@@ -29,9 +31,11 @@ enum class supcon_form {
 };
 
 struct supervised_contrastive_options {
-    /// In [1e-15, 1e15]. Logits are dot products over this.
+    /// In [1e-15, 1e15]. Logits are similarities over this.
     double temperature = 0.1;
     supcon_form form = supcon_form::out;
+    /// dot, or cosine with its gradient.
+    similarity metric = similarity::dot;
 };
 
 /// Outputs of supervised_contrastive: gradients are added, and an empty view or a null pointer is not wanted.
@@ -138,7 +142,7 @@ double pull_within_classes(const Policy& where, matrix_view<const T> rows, const
 
 /// Supervised contrastive loss of a batch of embeddings with classes.
 ///
-///   out:  loss = sum_i [ logsumexp_{a != i}(s_ia) - mean_{p in P(i)} s_ip ]                  s_ij = z_i . z_j / t
+///   out:  loss = sum_i [ logsumexp_{a != i}(s_ia) - mean_{p in P(i)} s_ip ]                  s_ij = s(z_i, z_j) / t
 ///   in:   loss = sum_i [ logsumexp_{a != i}(s_ia) - logsumexp_{p in P(i)}(s_ip) + log |P(i)| ]    in nats
 ///
 /// P(i) are the other rows with the label of row i. The sums run over rows that have such a positive; rows without one
@@ -156,6 +160,7 @@ double pull_within_classes(const Policy& where, matrix_view<const T> rows, const
 ///           'in' costs as much again for each class of three rows or more, with its rows for n. Scratch: the rows
 ///           packed, once for the loss and twice for the gradient, one more n x D for theirs, a window of 96 rows that
 ///           does not grow with n, and after those the rows of a class for each thread, in double in the form 'out'.
+///           The cosine copies the rows, and their gradient.
 /// Numerics  lanes of the type. Sums of powers have at most 256 terms, double above; gradients add up in the type over
 ///           all rows (float, unit rows: seen 1e-5 of 0.3 at n = 16,384). Where the norms allow logits of more than 60
 ///           nats, powers are relative to the largest, and finite logits of any size give finite results.
@@ -165,23 +170,30 @@ mean_value supervised_contrastive(
     const Policy& where, const X& row_vectors, const Y& labels, L&& row_lse,
     const supervised_contrastive_options& options = {},
     const supervised_contrastive_gradients<typename decltype(input(row_vectors))::value_type>& grads = {}) {
-    const auto rows = input(row_vectors);
+    const auto row_view = input(row_vectors);
     const auto classes_of = input(labels);
     const auto lse_of = view(row_lse);
-    using T = typename decltype(rows)::value_type;
+    using T = typename decltype(row_view)::value_type;
     static_assert(std::is_same_v<T, typename decltype(lse_of)::value_type>,
                   "reckon: rows and sums of supervised_contrastive must have the same type");
     exec::detail::require_host_policy<Policy>();
     constexpr const char* name = "supervised_contrastive";
-    const std::size_t n = rows.rows();
+    const std::size_t n = row_view.rows();
     const double t = options.temperature;
     detail::expect_factor(name, "temperature", t);
     expects(classes_of.size() == n, name, n, " rows but ", classes_of.size(), " labels");
     expects(lse_of.size() == n, name, n, " rows but room for ", lse_of.size(), " sums");
-    expects(grads.rows.empty() || (grads.rows.rows() == n && grads.rows.cols() == rows.cols()), name,
-            "the gradient of rows is ", grads.rows.rows(), " x ", grads.rows.cols(), ", not ", n, " x ", rows.cols());
+    expects(grads.rows.empty() || (grads.rows.rows() == n && grads.rows.cols() == row_view.cols()), name,
+            "the gradient of rows is ", grads.rows.rows(), " x ", grads.rows.cols(), ", not ", n, " x ",
+            row_view.cols());
+    expects(options.metric != similarity::squared_distance, name, "the metric must be dot or cosine");
     if (n == 0) return {};
 
+    using alike = detail::similarity_rows<T>;
+    alike side(options.metric, alike::side::query, row_view);
+    const matrix_view<const T> rows = side.rows();
+    auto added = grads;
+    added.rows = side.gradient(grads.rows);
     const auto classes = group_by(classes_of);
     std::vector<char> counts(n, 0);
     std::size_t anchors = 0;
@@ -204,13 +216,14 @@ mean_value supervised_contrastive(
         }
         if (slopes) {
             products = sums.gradient(
-                where, grads.scale, grads.rows, grads.temperature != nullptr,
+                where, grads.scale, added.rows, grads.temperature != nullptr,
                 [&](std::size_t i) { return counts[i] != 0; }, [](std::size_t i) { return i; });
         }
     }
     products += options.form == supcon_form::out
-                    ? detail::pull_to_class_means(where, rows, classes, n, t, grads, losses.data())
-                    : detail::pull_within_classes<Isa>(where, rows, classes, t, bounded, grads, losses.data());
+                    ? detail::pull_to_class_means(where, rows, classes, n, t, added, losses.data())
+                    : detail::pull_within_classes<Isa>(where, rows, classes, t, bounded, added, losses.data());
+    side.finish(grads.rows);
     // The loss depends on the products of rows over t alone, and each product on two rows.
     if (grads.temperature != nullptr) *grads.temperature -= products / (2.0 * t);
     mean_value loss;
