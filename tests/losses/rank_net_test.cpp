@@ -211,16 +211,18 @@ TEST_CASE("rank_net: shards of lists add up to the whole, for any number of thre
     CHECK(run(exec::host{two}, s, y, offsets) == whole);
     CHECK(run(exec::host{three}, s, y, offsets) == whole);
     mean_value loss;
-    std::vector<float> gradient(s.size());
+    std::vector<float> gradient(s.size()), hessian(s.size());
     for (std::size_t first = 0; first < 300; first += 128) {
         const std::size_t count = (std::min)(std::size_t{128}, 300 - first);
         loss.merge(rank_net(serial, view(s).slice(first * 70, count * 70), view(y).slice(first * 70, count * 70),
                             offsets_of(std::vector<std::size_t>(count, 70)), {},
-                            view(gradient).slice(first * 70, count * 70)));
+                            view(gradient).slice(first * 70, count * 70), 1.0,
+                            view(hessian).slice(first * 70, count * 70)));
     }
     CHECK_NEAR(loss.sum(), whole.loss, reduction(300));
     CHECK(loss.weight() == whole.weight);
     CHECK(gradient == whole.gradient);
+    CHECK(hessian == whole.hessian);
 }
 
 TEST_CASE("rank_net: the gradient of a list adds up to 0, and a shift of its scores changes nothing") {

@@ -103,9 +103,10 @@ bool block_co_moments(const T* z, const T* r, std::size_t n, block_moments& to) 
     }
     if (static_cast<std::size_t>(reduce_add(good)) != padded) return false;
     const double count = static_cast<double>(n);
-    // Rounded means; what the rounding leaves is taken off below.
-    const T mean_z = static_cast<T>(static_cast<double>(z[0]) + static_cast<double>(reduce_add(sum_z)) / count);
-    const T mean_r = static_cast<T>(static_cast<double>(r[0]) + static_cast<double>(reduce_add(sum_r)) / count);
+    // Rounded means; what the rounding leaves is taken off below. In T alone: g++ 12 vectorises the way from double to
+    // float and back for both columns together, and leaves out the rounding.
+    const T mean_z = z[0] + reduce_add(sum_z) / static_cast<T>(n);
+    const T mean_r = r[0] + reduce_add(sum_r) / static_cast<T>(n);
     const pack center_z(mean_z), center_r(mean_r);
     pack left_z = zero, left_r = zero, zr = zero, zz = zero, rr = zero;
     for (std::size_t i = 0; i < n; i += pack::lanes) {
@@ -139,7 +140,9 @@ void add_affine(const T* z, const T* r, T* out, std::size_t n, double a, double 
     // Halves, so that no difference leaves the range of T, and means in two parts, since T may round them by more than
     // the values differ.
     const pack by_z(static_cast<T>(2.0 * a)), by_r(static_cast<T>(2.0 * b)), half(T(0.5));
-    const T high_z = static_cast<T>(-0.5 * mean_z), high_r = static_cast<T>(-0.5 * mean_r);
+    // volatile: the rounding must not be lost, see above.
+    const volatile T rounded_z = static_cast<T>(-0.5 * mean_z), rounded_r = static_cast<T>(-0.5 * mean_r);
+    const T high_z = rounded_z, high_r = rounded_r;
     const pack center_z(high_z), center_r(high_r), rest_z(static_cast<T>(-0.5 * mean_z - static_cast<double>(high_z))),
         rest_r(static_cast<T>(-0.5 * mean_r - static_cast<double>(high_r)));
     const pack bad(std::numeric_limits<T>::quiet_NaN());

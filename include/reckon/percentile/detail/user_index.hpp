@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "reckon/core/config.hpp"
-#include "reckon/core/equal_bytes.hpp"
+#include "reckon/percentile/detail/equal_bytes.simd.hpp"
 #include "reckon/percentile/history.hpp"
 
 namespace reckon::detail {

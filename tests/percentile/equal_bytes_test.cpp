@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "reckon/core/equal_bytes.hpp"
+#include "reckon/percentile/detail/equal_bytes.simd.hpp"
 #include "reckon/core/random.hpp"
 
 namespace reckon {
