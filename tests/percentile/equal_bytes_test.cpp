@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "reckon/percentile/detail/equal_bytes.simd.hpp"
 #include "reckon/core/random.hpp"
+#include "reckon/percentile/detail/equal_bytes.simd.hpp"
 
 namespace reckon {
 
