@@ -20,7 +20,7 @@ namespace reckon {
 
 /// What k cuts off.
 enum class lambda_truncation {
-    metric,  ///< ranks beyond k have no discount: weights are changes of nDCG@k
+    metric,  ///< ranks beyond k have no discount: weights are changes of nDCG at k
     pairs    ///< every rank has its discount, pairs below rank k are left out: LightGBM and xgboost
 };
 
@@ -39,7 +39,7 @@ struct lambda_rank_options {
 /// LambdaRank with weights of nDCG: value, gradient and diagonal of the Hessian of a weighted logistic loss of pairs.
 ///
 ///   loss = sum over lists, over pairs with y_i > y_j, of D_ij log(1 + e^(-sigma (s_i - s_j)))
-///   D_ij = |gain_i - gain_j| |1 / log2(1 + r_i) - 1 / log2(1 + r_j)| / (best DCG@k of the list),   r the ranks from 1
+///   D_ij = |gain_i - gain_j| |1 / log2(1 + r_i) - 1 / log2(1 + r_j)| / (best DCG at k),   r the ranks from 1
 ///
 /// The weights D depend on the scores by their order; derivatives take them as constants.
 ///
