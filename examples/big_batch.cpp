@@ -217,8 +217,7 @@ int report(const settings& s, const outcome& got, const errors& worst) {
     } else {
         list.check(got.mebibytes <= bound, "resident memory rose by %.1f MiB, at most %.1f", got.mebibytes, bound);
     }
-    std::cout << '\n' << list.held() << " claims hold, " << list.failed() << " fail.\n";
-    return list.failed() == 0 ? 0 : 1;
+    return list.finish();
 }
 
 }  // namespace

@@ -233,8 +233,7 @@ int run(const settings& s, const reckon::exec::host<reckon::exec::pool>& where) 
         if (!s.check) save_losses(result, data.title, s);
     }
     if (!s.check) return 0;
-    std::cout << '\n' << list.held() << " claims hold, " << list.failed() << " fail.\n";
-    return list.failed() == 0 ? 0 : 1;
+    return list.finish();
 }
 
 }  // namespace

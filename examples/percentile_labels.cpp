@@ -198,8 +198,7 @@ int run(const settings& s, const host& where) {
         for (const sparse_study& one : sparse) claim_sparse(list, one);
         claim_reversal(list);
         if (real) claim_deciles(list, by_views, by_seconds);
-        std::cout << '\n' << list.held() << " claims hold, " << list.failed() << " fail.\n";
-        return list.failed() == 0 ? 0 : 1;
+        return list.finish();
     }
     if (real) {
         const time_split_log log = split_by_time(views);

@@ -181,8 +181,7 @@ int run(const settings& s, const host& where) {
         claim_steps(list, where, simulated);
         claim_models(list, "Simulated likes", known);
         if (real) claim_models(list, "Real views", found);
-        std::cout << '\n' << list.held() << " claims hold, " << list.failed() << " fail.\n";
-        return list.failed() == 0 ? 0 : 1;
+        return list.finish();
     }
     const retrieval_study& shown = real ? found : known;
     save_picture(std::cout, s.out, "two_tower_loss.svg", loss_picture(shown, s.models), "the loss in training");

@@ -24,6 +24,11 @@ class claim_list {
         std::snprintf(text, sizeof text, format, number, numbers...);
         check(holds, std::string(text));
     }
+    /// Prints how many hold and how many fail. Returns the exit code of the program: 0 if all hold.
+    int finish() const {
+        *out_ << '\n' << held_ << " claims hold, " << failed_ << " fail.\n";
+        return failed_ == 0 ? 0 : 1;
+    }
     int held() const { return held_; }
     int failed() const { return failed_; }
 

@@ -97,26 +97,6 @@ result<double> reference(kind which, const std::vector<T>& q, const std::vector<
     return out;
 }
 
-// Rows of unit length.
-template <class T>
-std::vector<T> unit_rows(std::size_t rows, std::size_t depth, std::uint64_t seed, double length = 1.0) {
-    auto x = random_normal<T>(rows * depth, 0.0, 1.0, seed);
-    for (std::size_t i = 0; i < rows; ++i) {
-        double square = 0.0;
-        for (std::size_t d = 0; d < depth; ++d)
-            square += static_cast<double>(x[i * depth + d]) * static_cast<double>(x[i * depth + d]);
-        for (std::size_t d = 0; d < depth; ++d)
-            x[i * depth + d] = static_cast<T>(length * static_cast<double>(x[i * depth + d]) / std::sqrt(square));
-    }
-    return x;
-}
-
-// Bound of an absolute error: a logit is a sum of `depth` products in T, and so is an exponent.
-template <class T>
-tolerance logit_error(std::size_t depth, double largest_logit) {
-    return reduction<T>(depth + 16).of((std::fmax)(1.0, largest_logit));
-}
-
 TEST_CASE("info_nce, clip_loss: worked example") {
     // Two orthogonal pairs at temperature 1/2: logits 2 on the diagonal and 0 beside it.
     const std::vector<double> q{1, 0, 0, 1}, k = q;

@@ -101,26 +101,8 @@ result<double> reference(supcon_form form, const std::vector<T>& z, const ids& l
     return out;
 }
 
-template <class T>
-std::vector<T> unit_rows(std::size_t rows, std::size_t depth, std::uint64_t seed, double length = 1.0) {
-    auto x = random_normal<T>(rows * depth, 0.0, 1.0, seed);
-    for (std::size_t i = 0; i < rows; ++i) {
-        double square = 0.0;
-        for (std::size_t d = 0; d < depth; ++d)
-            square += static_cast<double>(x[i * depth + d]) * static_cast<double>(x[i * depth + d]);
-        for (std::size_t d = 0; d < depth; ++d)
-            x[i * depth + d] = static_cast<T>(length * static_cast<double>(x[i * depth + d]) / std::sqrt(square));
-    }
-    return x;
-}
 ids random_labels(std::size_t n, std::uint64_t classes, std::uint64_t seed = 3) {
     return random_integers<std::uint32_t>(n, classes, seed);
-}
-
-// Bound of an absolute error: a logit is a sum of `depth` products in T, and so is an exponent.
-template <class T>
-tolerance logit_error(std::size_t depth, double largest_logit) {
-    return reduction<T>(depth + 16).of((std::fmax)(1.0, largest_logit));
 }
 
 TEST_CASE("supervised_contrastive: worked example") {

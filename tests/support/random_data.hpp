@@ -117,4 +117,18 @@ inline std::vector<float> shaped_scores(std::size_t n, int shape) {
     return scores;
 }
 
+/// [rows, depth] normal rows, scaled to a length.
+template <class T>
+std::vector<T> unit_rows(std::size_t rows, std::size_t depth, std::uint64_t seed, double length = 1.0) {
+    auto x = random_normal<T>(rows * depth, 0.0, 1.0, seed);
+    for (std::size_t i = 0; i < rows; ++i) {
+        double square = 0.0;
+        for (std::size_t d = 0; d < depth; ++d)
+            square += static_cast<double>(x[i * depth + d]) * static_cast<double>(x[i * depth + d]);
+        for (std::size_t d = 0; d < depth; ++d)
+            x[i * depth + d] = static_cast<T>(length * static_cast<double>(x[i * depth + d]) / std::sqrt(square));
+    }
+    return x;
+}
+
 }  // namespace reckon::testing_support

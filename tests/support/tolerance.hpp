@@ -140,6 +140,12 @@ comparison near(const Got& got, const Want& want, const tolerance& tol) {
     return {false, first + " (" + std::to_string(bad) + " of " + std::to_string(g.size()) + " elements)"};
 }
 
+/// Logits of embeddings, an absolute error: a logit is a sum of `depth` products in T, and so is an exponent.
+template <class T>
+tolerance logit_error(std::size_t depth, double largest_logit) {
+    return reduction<T>(depth + 16).of((std::fmax)(1.0, largest_logit));
+}
+
 }  // namespace reckon::testing_support
 
 /// doctest checks over near(); the file that uses them includes doctest.
