@@ -45,6 +45,26 @@ struct block {
             for (std::size_t q = 0; q < packs; ++q) at[r][q].store(p + r * stride + q * pack::lanes);
         }
     }
+    /// The same for the first `count` rows; the others become 0.
+    RECKON_INLINE void load(const T* p, std::size_t stride, std::size_t count) noexcept {
+        if (count >= rows) return load(p, stride);
+        clear();
+#pragma GCC unroll 6
+        for (std::size_t r = 0; r < rows; ++r) {
+            if (r >= count) break;
+#pragma GCC unroll 2
+            for (std::size_t q = 0; q < packs; ++q) at[r][q] = pack::load(p + r * stride + q * pack::lanes);
+        }
+    }
+    RECKON_INLINE void store(T* p, std::size_t stride, std::size_t count) const noexcept {
+        if (count >= rows) return store(p, stride);
+#pragma GCC unroll 6
+        for (std::size_t r = 0; r < rows; ++r) {
+            if (r >= count) break;
+#pragma GCC unroll 2
+            for (std::size_t q = 0; q < packs; ++q) at[r][q].store(p + r * stride + q * pack::lanes);
+        }
+    }
     /// Adds left * right: element (r, k) of the left side at left[r * row + k * step], row k of the right side, `cols`
     /// elements, at right[k * cols].
     RECKON_INLINE void multiply(std::size_t depth, const T* RECKON_RESTRICT left, std::size_t row, std::size_t step,

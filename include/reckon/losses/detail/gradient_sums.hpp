@@ -95,7 +95,7 @@ class gradient_sums {
           kept_(packed.padded() * tiles_ * block::rows),
           row_sums_(wants_rows() ? tiles_ * block::rows * stride_ : 0),
           left_(wants_keys() ? columns_ * tiles_ * block::rows : 0),
-          key_sums_(wants_keys() ? packed.panels * columns_ * block::cols : 0) {
+          key_sums_(wants_keys() ? packed.padded() * keys.cols() : 0) {
         std::fill(key_sums_.data(), key_sums_.data() + key_sums_.size(), T(0));
     }
     static bool wants_rows(const contrastive_gradients<T>& grads) noexcept {
@@ -121,7 +121,7 @@ class gradient_sums {
             for (std::size_t c = 0; c < block::cols && p * block::cols + c < keys_.rows(); ++c) {
                 const std::size_t j = p * block::cols + c;
                 T* const out = grads_.keys.data() + j * grads_.keys.stride();
-                const T* const sums = key_sums_.data() + p * columns_ * block::cols + c;
+                const T* const sums = key_sums_.data() + p * keys_.cols() * block::cols + c;
                 for (std::size_t d = 0; d < keys_.cols(); ++d) out[d] += sums[d * block::cols];
                 const std::size_t i = j - own_.first;
                 if (own_.any && own_.each.empty() && i < queries_.rows()) take_own(i, j);
@@ -181,7 +181,7 @@ class gradient_sums {
         });
         exec::for_each_index(where, packed_.chunks(), [&](std::size_t c) {
             for (std::size_t p = c * packed_.panels_a_chunk; p < packed_.chunk_end(c); ++p) {
-                weighted_queries(q, left_.data(), kept_.data(), p, columns_, key_sums_.data());
+                weighted_queries(q, left_.data(), kept_.data(), p, keys_.cols(), key_sums_.data());
             }
         });
     }

@@ -11,6 +11,7 @@
 
 #include "reckon/core/config.hpp"
 #include "reckon/core/math.hpp"
+#include "reckon/core/prefetch.hpp"
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
@@ -92,10 +93,10 @@ struct query_block {
         tile::pack_rows<block::rows>(queries.slice(first, rows), left.data(),
                                      [&](std::size_t r) { return static_cast<T>(factor(first + r)); });
     }
-    // Rows at once against so many keys: what gradients keep of them fits into 4 MiB, but no fewer than 48 rows do, nor
+    // Rows at once against so many keys: what gradients keep of them fits into 6 MiB, but no fewer than 48 rows do, nor
     // 24 where 48 would need more than 13 MiB.
     static std::size_t limit(std::size_t keys) noexcept {
-        const std::size_t fitting = (std::size_t{4} << 20) / (keys * sizeof(T) + 1) / block::rows * block::rows;
+        const std::size_t fitting = (std::size_t{6} << 20) / (keys * sizeof(T) + 1) / block::rows * block::rows;
         if (fitting >= most_rows / 2) return (std::min)(fitting, most_rows);
         return most_rows / 2 * keys * sizeof(T) > std::size_t{13} << 20 ? most_rows / 4 : most_rows / 2;
     }
@@ -361,17 +362,24 @@ void weighted_keys(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, c
 }
 
 // to[panel][column][key] += sum over rows of kept(row, key) * left(row, column), for one panel.
-// left: [tiles of columns][padded rows][rows of a tile]; `columns` is a whole number of tiles.
+// left: [tiles of columns][padded rows][rows of a tile].
 template <class T, class Isa>
-void weighted_queries(const query_block<T, Isa>& q, const T* left, const T* kept, std::size_t panel,
-                      std::size_t columns, T* to) {
+void weighted_queries(const query_block<T, Isa>& q, const T* left, const T* kept, std::size_t panel, std::size_t depth,
+                      T* to) {
     using block = tile::block<T, Isa>;
-    for (std::size_t d = 0; d < columns; d += block::rows) {
-        T* const out = to + (panel * columns + d) * block::cols;
+    const T* const weights = kept + panel * q.padded() * block::cols;
+    const T* const next = weights + q.padded() * block::cols;
+    std::size_t asked = 0;
+    for (std::size_t d = 0; d < depth; d += block::rows) {
+        T* const out = to + (panel * depth + d) * block::cols;
+        // The sums of two tiles on, and a share of the next panel of weights.
+        for (std::size_t r = 0; r < block::rows; ++r) prefetch_write(out + (2 * block::rows + r) * block::cols);
+        for (; asked * depth < (d + block::rows) * q.padded(); ++asked) prefetch_ahead(next + asked * block::cols);
+        const std::size_t rows = (std::min)(block::rows, depth - d);
         block t;
-        t.load(out, block::cols);
-        t.multiply(q.padded(), left + d * q.padded(), 1, block::rows, kept + panel * q.padded() * block::cols);
-        t.store(out, block::cols);
+        t.load(out, block::cols, rows);
+        t.multiply(q.padded(), left + d * q.padded(), 1, block::rows, weights);
+        t.store(out, block::cols, rows);
     }
 }
 
