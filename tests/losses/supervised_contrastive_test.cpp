@@ -29,6 +29,13 @@ using ids = std::vector<std::uint32_t>;
 
 constexpr supcon_form forms[] = {supcon_form::out, supcon_form::in};
 constexpr similarity dot = similarity::dot, distance = similarity::squared_distance;
+struct way {
+    supcon_form form;
+    similarity metric;
+    constexpr way(supcon_form which, similarity how = dot) : form(which), metric(how) {}
+};
+constexpr way ways[] = {
+    {supcon_form::out, dot}, {supcon_form::in, dot}, {supcon_form::out, distance}, {supcon_form::in, distance}};
 
 template <class T>
 struct result {
@@ -39,13 +46,12 @@ struct result {
 
 // The loss with everything that it writes.
 template <class T, class Policy>
-result<T> run(supcon_form form, const Policy& where, const std::vector<T>& z, const ids& labels, double t,
-              double scale = 1.0, similarity metric = dot) {
+result<T> run(way how, const Policy& where, const std::vector<T>& z, const ids& labels, double t, double scale = 1.0) {
     const std::size_t n = labels.size(), depth = n == 0 ? 0 : z.size() / n;
     result<T> out;
     out.lse.resize(n);
     out.rows.resize(z.size());
-    const mean_value m = supervised_contrastive(where, view(z, n, depth), labels, out.lse, {t, form, metric},
+    const mean_value m = supervised_contrastive(where, view(z, n, depth), labels, out.lse, {t, how.form, how.metric},
                                                 {view(out.rows, n, depth), &out.temperature, scale});
     out.loss = m.sum();
     out.weight = m.weight();
@@ -54,8 +60,9 @@ result<T> run(supcon_form form, const Policy& where, const std::vector<T>& z, co
 
 // The definitions, in double.
 template <class T>
-result<double> reference(supcon_form form, const std::vector<T>& z, const ids& labels, double t,
-                         similarity metric = dot) {
+result<double> reference(way how, const std::vector<T>& z, const ids& labels, double t) {
+    const supcon_form form = how.form;
+    const bool products = how.metric == dot;
     const std::size_t n = labels.size(), depth = z.size() / n;
     result<double> out;
     out.rows.resize(z.size());
@@ -65,7 +72,7 @@ result<double> reference(supcon_form form, const std::vector<T>& z, const ids& l
             double sum = 0.0;
             for (std::size_t d = 0; d < depth; ++d) {
                 const double a = static_cast<double>(z[i * depth + d]), b = static_cast<double>(z[j * depth + d]);
-                sum += metric == dot ? a * b : -(a - b) * (a - b);
+                sum += products ? a * b : -(a - b) * (a - b);
             }
             logits[i * n + j] = logits[j * n + i] = sum / t;
         }
@@ -98,22 +105,12 @@ result<double> reference(supcon_form form, const std::vector<T>& z, const ids& l
             out.temperature -= slope * s[j] / t;
             for (std::size_t d = 0; d < depth; ++d) {
                 const double a = static_cast<double>(z[i * depth + d]), b = static_cast<double>(z[j * depth + d]);
-                out.rows[i * depth + d] += slope * (metric == dot ? b : 2.0 * (b - a)) / t;
-                out.rows[j * depth + d] += slope * (metric == dot ? a : 2.0 * (a - b)) / t;
+                out.rows[i * depth + d] += slope * (products ? b : 2.0 * (b - a)) / t;
+                out.rows[j * depth + d] += slope * (products ? a : 2.0 * (a - b)) / t;
             }
         }
     }
     return out;
-}
-
-double longest_square(const std::vector<double>& z, std::size_t n) {
-    double longest = 0.0;
-    for (std::size_t i = 0; i < n; ++i) {
-        double sum = 0.0;
-        for (std::size_t d = i * (z.size() / n); d < (i + 1) * (z.size() / n); ++d) sum += z[d] * z[d];
-        longest = std::fmax(longest, sum);
-    }
-    return longest;
 }
 
 ids random_labels(std::size_t n, std::uint64_t classes, std::uint64_t seed = 3) {
@@ -146,7 +143,7 @@ TEST_CASE("supervised_contrastive: worked example with distances") {
     const double a = std::exp(-0.5), b = std::exp(-4.5), c = std::exp(-2.0);
     const std::vector<double> sums{a + b, a + c, b + c};
     for (const supcon_form form : forms) {
-        const auto got = run(form, serial, z, labels, 2.0, 3.0, distance);
+        const auto got = run({form, distance}, serial, z, labels, 2.0, 3.0);
         CHECK(got.weight == 2.0);
         CHECK_ALL_NEAR(got.lse, (std::vector<double>{std::log(sums[0]), std::log(sums[1]), std::log(sums[2])}),
                        reduction(4).of(5.0));
@@ -182,7 +179,7 @@ TEST_CASE("supervised_contrastive: PyTorch") {
     for (const std::string name : {"usual", "singletons", "pairs", "same", "different", "logits80", "logits1e4",
                                    "narrow", "one", "two", "tiles"}) {
         CAPTURE(name);
-        const auto n = static_cast<std::size_t>(data[name + ".shape"][0]);
+        const double rows = data[name + ".shape"][0], depth = data[name + ".shape"][1];
         const double t = data.value(name + ".t");
         const auto z = data.as<double>(name + ".z");
         const auto labels = data.as<std::uint32_t>(name + ".labels");
@@ -192,13 +189,12 @@ TEST_CASE("supervised_contrastive: PyTorch") {
             for (const double x : data[with + ".lse"]) {
                 if (std::isfinite(x)) largest = std::fmax(largest, std::fabs(x));
             }
-            // A sum is about the least distance, errors come with the largest one.
-            if (metric == distance) largest = 4.0 * longest_square(z, n) / t + 1.0;
+            // A sum is about the least distance, errors come with the longest rows.
+            for (const double x : z) largest = std::fmax(largest, metric == distance ? 4.0 * depth * x * x / t : 0.0);
             for (const supcon_form form : forms) {
                 const std::string want = with + (form == supcon_form::out ? ".out" : ".in");
                 CAPTURE(want);
-                const auto got = run(form, serial, z, labels, t, 1.0, metric);
-                const double rows = static_cast<double>(n);
+                const auto got = run({form, metric}, serial, z, labels, t);
                 const tolerance bound = logit_error<double>(64, largest * rows * 8.0 / t);
                 CHECK(got.weight == data.value(name + ".count"));
                 CHECK_ALL_NEAR(got.lse, data[with + ".lse"], bound);
@@ -218,33 +214,24 @@ struct shape {
 constexpr shape shapes[] = {{1, 3, 1},   {2, 1, 1},   {5, 2, 2},    {7, 5, 7},     {17, 16, 3},  {33, 1025, 4},
                             {95, 8, 10}, {96, 3, 96}, {97, 31, 40}, {193, 17, 10}, {359, 6, 300}};
 
-struct way {
-    supcon_form form;
-    similarity metric;
-};
-constexpr way cases[] = {
-    {supcon_form::out, dot}, {supcon_form::in, dot}, {supcon_form::out, distance}, {supcon_form::in, distance}};
-
 TEST_CASE_TEMPLATE("supervised_contrastive: against the definition", T, float, double) {
     for (const shape& s : shapes) {
         const ids labels = random_labels(s.n, s.classes);
-        // At temperature 0.05 logits of up to 20, 97 (no longer moderate) and 8000; for distances four times that, of which
-        // the least length is moderate.
+        // At temperature 0.05 logits of up to 20, 97 (no longer moderate) and 8000; for distances four times that, so
+        // that those of the least length are moderate.
         for (const double length : {0.8, 1.0, 2.2, 20.0}) {
             const auto z = unit_rows<T>(s.n, s.depth, 1, length);
-            for (const auto& [form, metric] : cases) {
+            for (const way& how : ways) {
                 CAPTURE(s.n);
                 CAPTURE(s.depth);
                 CAPTURE(length);
-                CAPTURE(static_cast<int>(form));
-                CAPTURE(static_cast<int>(metric));
-                const auto got = run(form, serial, z, labels, 0.05, 1.0, metric);
-                const auto want = reference(form, z, labels, 0.05, metric);
-                // A square of a distance is up to four times that of a row.
-                const double size = metric == dot ? length : 2.0 * length, largest = 20.0 * size * size;
+                CAPTURE(static_cast<int>(how.form));
+                CAPTURE(static_cast<int>(how.metric));
+                const auto got = run(how, serial, z, labels, 0.05);
+                const auto want = reference(how, z, labels, 0.05);
+                const double size = how.metric == dot ? length : 2.0 * length, largest = 20.0 * size * size;
                 const double rows = static_cast<double>(s.n);
-                // An error of a logit shifts a probability by as much, relatively, and a gradient by that times
-                // length / t.
+                // An error of a logit shifts a probability by as much, and a gradient by that times length / t.
                 const tolerance logit = logit_error<T>(s.depth, largest);
                 CHECK(got.weight == want.weight);
                 CHECK_ALL_NEAR(got.lse, want.lse, logit);
@@ -262,13 +249,13 @@ TEST_CASE("supervised_contrastive: floats of unit rows against doubles") {
         if (s.n == 1) continue;
         const ids labels = random_labels(s.n, s.classes);
         const auto z = unit_rows<float>(s.n, s.depth, 1);
-        for (const auto& [form, metric] : cases) {
+        for (const way& how : ways) {
             CAPTURE(s.n);
             CAPTURE(s.depth);
-            CAPTURE(static_cast<int>(metric));
-            const double t = metric == dot ? 0.05 : 0.2;
-            const auto got = run(form, serial, z, labels, t, 1.0, metric);
-            const auto want = run(form, serial, std::vector<double>(z.begin(), z.end()), labels, t, 1.0, metric);
+            CAPTURE(static_cast<int>(how.metric));
+            const double t = how.metric == dot ? 0.05 : 0.2;
+            const auto got = run(how, serial, z, labels, t);
+            const auto want = run(how, serial, std::vector<double>(z.begin(), z.end()), labels, t);
             double largest = 0.0;
             for (const double x : want.rows) largest = std::fmax(largest, std::fabs(x));
             const tolerance bound = reduction<float>(100);
@@ -285,12 +272,12 @@ TEST_CASE("supervised_contrastive: a class of more rows than a span, beyond 1024
     for (std::size_t i = 0; i < n; i += 3) labels[i] = static_cast<std::uint32_t>(i);
     for (const double length : {1.0, 4.0}) {
         const auto z = unit_rows<float>(n, depth, 2, length);
-        for (const auto& [form, metric] : cases) {
+        for (const way& how : ways) {
             CAPTURE(length);
-            CAPTURE(static_cast<int>(metric));
-            const auto got = run(form, serial, z, labels, 0.1, 1.0, metric);
-            const auto want = reference(form, z, labels, 0.1, metric);
-            const double size = metric == dot ? length : 2.0 * length;
+            CAPTURE(static_cast<int>(how.metric));
+            const auto got = run(how, serial, z, labels, 0.1);
+            const auto want = reference(how, z, labels, 0.1);
+            const double size = how.metric == dot ? length : 2.0 * length;
             const tolerance logit = logit_error<float>(depth, 10.0 * size * size);
             CHECK(got.weight == want.weight);
             CHECK_ALL_NEAR(got.lse, want.lse, logit);
@@ -304,18 +291,16 @@ TEST_CASE("supervised_contrastive: gradients against central differences") {
     const std::size_t n = 11, depth = 3;
     const ids labels{0, 1, 0, 2, 1, 0, 5, 5, 1, 9, 0};
     const auto start = random_normal<double>(n * depth, 0.0, 0.5, 4);
-    for (const auto& [form, metric] : cases) {
-        const supcon_form how = form;
-        const similarity by = metric;
+    for (const way& how : ways) {
         // The last place is the temperature.
         const auto split = [&](vector_view<const double> x) {
             return std::vector<double>(x.begin(), x.begin() + n * depth);
         };
         const auto value = [&](vector_view<const double> x) {
-            return run(how, serial, split(x), labels, x[n * depth], 1.0, by).loss;
+            return run(how, serial, split(x), labels, x[n * depth]).loss;
         };
         const auto gradient = [&](vector_view<const double> x, vector_view<double> out) {
-            const auto got = run(how, serial, split(x), labels, x[n * depth], 1.0, by);
+            const auto got = run(how, serial, split(x), labels, x[n * depth]);
             for (std::size_t i = 0; i < n * depth; ++i) out[i] += got.rows[i];
             out[n * depth] += got.temperature;
         };
@@ -333,7 +318,7 @@ TEST_CASE("supervised_contrastive: cosines are dot products of unit rows, with t
         auto stretched = z;
         for (std::size_t i = 0; i < stretched.size(); ++i) stretched[i] *= static_cast<double>(1 + i / depth % 7);
         const auto want = run(form, serial, z, labels, 0.1);
-        const auto got = run(form, serial, stretched, labels, 0.1, 1.0, similarity::cosine);
+        const auto got = run({form, similarity::cosine}, serial, stretched, labels, 0.1);
         CHECK_NEAR(got.loss, want.loss, reduction(n).of(20.0 * n));
         CHECK_ALL_NEAR(got.lse, want.lse, reduction(n).of(20.0));
         CHECK_NEAR(got.temperature, want.temperature, reduction(n).of(1000.0 * n));
@@ -341,7 +326,7 @@ TEST_CASE("supervised_contrastive: cosines are dot products of unit rows, with t
         const auto start = random_normal<double>(11 * 3, 0.0, 0.5, 42);
         const ids few{0, 1, 0, 2, 1, 0, 5, 5, 1, 9, 0};
         const auto at = [&](vector_view<const double> x) {
-            return run(form, serial, std::vector<double>(x.begin(), x.end()), few, 0.3, 1.0, similarity::cosine);
+            return run({form, similarity::cosine}, serial, std::vector<double>(x.begin(), x.end()), few, 0.3);
         };
         const auto value = [&](vector_view<const double> x) { return at(x).loss; };
         const auto gradient = [&](vector_view<const double> x, vector_view<double> out) {
@@ -392,13 +377,13 @@ TEST_CASE("supervised_contrastive: the same bits for any number of threads, and 
         if (n > 1000) std::fill(labels.begin(), labels.begin() + 1100, 3u);  // a class that threads share
         for (const double length : {1.0, 20.0}) {
             const auto z = unit_rows<float>(n, depth, 7, length);
-            for (const auto& [form, metric] : cases) {
-                const auto want = run(form, serial, z, labels, 0.1, 1.0, metric);
-                CHECK(run(form, exec::host{two}, z, labels, 0.1, 1.0, metric) == want);
-                CHECK(run(form, exec::host{three}, z, labels, 0.1, 1.0, metric) == want);
+            for (const way& how : ways) {
+                const auto want = run(how, serial, z, labels, 0.1);
+                CHECK(run(how, exec::host{two}, z, labels, 0.1) == want);
+                CHECK(run(how, exec::host{three}, z, labels, 0.1) == want);
                 std::vector<float> lse(n);
-                const auto m =
-                    supervised_contrastive(exec::host{three}, view(z, n, depth), labels, lse, {0.1, form, metric});
+                const auto m = supervised_contrastive(exec::host{three}, view(z, n, depth), labels, lse,
+                                                      {0.1, how.form, how.metric});
                 CHECK(m.sum() == want.loss);
                 CHECK(lse == want.lse);
             }
@@ -413,8 +398,8 @@ TEST_CASE("supervised_contrastive: what is not wanted stays untouched, and strid
     strided<float> rows(n, depth, 3, 1e9f);
     for (std::size_t i = 0; i < n * depth; ++i) rows.view()(i / depth, i % depth) = tight[i];
     const auto& fixed = rows;
-    for (const auto& [form, metric] : cases) {
-        const auto want = run(form, serial, tight, labels, 0.1, 1.0, metric);
+    for (const way& how : ways) {
+        const auto want = run(how, serial, tight, labels, 0.1);
         for (int wanted = 0; wanted < 4; ++wanted) {
             std::vector<float> lse(n);
             strided<float> slopes(n, depth, 3, 7.0f);
@@ -422,7 +407,8 @@ TEST_CASE("supervised_contrastive: what is not wanted stays untouched, and strid
             supervised_contrastive_gradients<float> grads;
             if (wanted & 1) grads.rows = slopes.view();
             if (wanted & 2) grads.temperature = &temperature;
-            const auto m = supervised_contrastive(serial, fixed.view(), labels, lse, {0.1, form, metric}, grads);
+            const auto m =
+                supervised_contrastive(serial, fixed.view(), labels, lse, {0.1, how.form, how.metric}, grads);
             CHECK(m.sum() == want.loss);
             CHECK(lse == want.lse);
             CHECK_NEAR(temperature, 5.0 + ((wanted & 2) ? want.temperature : 0.0), reduction<double>(8).of(1e4));
@@ -437,19 +423,19 @@ TEST_CASE("supervised_contrastive: what is not wanted stays untouched, and strid
 
 TEST_CASE("supervised_contrastive: scratch grows with the rows, not with their square") {
     const std::size_t depth = 8;
-    for (const auto& [form, metric] : cases) {
+    for (const way& how : ways) {
         for (const std::size_t n : {1000u, 3000u}) {
             const auto z = unit_rows<float>(n, depth, 15);
             const ids labels = random_labels(n, 100);
             std::vector<float> lse(n), slopes(n * depth);
             const auto used = testing::count_allocations([&] {
-                supervised_contrastive(serial, view(z, n, depth), labels, lse, {0.1, form, metric},
+                supervised_contrastive(serial, view(z, n, depth), labels, lse, {0.1, how.form, how.metric},
                                        {view(slopes, n, depth)});
             });
             CHECK(used.peak_bytes > 0);
-            // Rows packed twice and their sums, padded to whole tiles; copies of rows and gradient for the distance; per
-            // row labels, sums and losses; the window of weights.
-            const std::size_t copies = metric == dot ? 0 : 2 * (depth + 1);
+            // Rows packed twice and their sums, padded to whole tiles; copies of rows and gradient for the distance;
+            // per row labels, sums and losses; the window of weights.
+            const std::size_t copies = how.metric == dot ? 0 : 2 * (depth + 1);
             CHECK(used.peak_bytes <=
                   n * (16 + 16 + 12 + copies) * sizeof(float) + 100 * n + 100 * 300 * sizeof(float) + 100000);
         }
@@ -460,12 +446,12 @@ TEST_CASE("supervised_contrastive: finite logits of any size stay finite") {
     const ids labels = random_labels(130, 20);
     for (const double size : {1e-30, 1e2, 1e8, 1e15}) {
         CAPTURE(size);
-        for (const auto& [form, metric] : cases) {
-            const auto got = run(form, serial, unit_rows<float>(130, 4, 11, size), labels, 0.05, 1.0, metric);
+        for (const way& how : ways) {
+            const auto got = run(how, serial, unit_rows<float>(130, 4, 11, size), labels, 0.05);
             CHECK(std::isfinite(got.loss));
             CHECK(std::isfinite(got.temperature));
             for (const float x : got.lse) CHECK(std::isfinite(x));
-            // Probabilities are no more than 1, since both rows of a pair see the same number: 130 others give no more
+            // No probability is more than 1, since both rows of a pair see the same number: 130 others give no more
             // than their slope each, and take as much.
             for (const float x : got.rows) CHECK(std::fabs(static_cast<double>(x)) <= 2.0 * 130.0 * 4.0 * size / 0.05);
         }
@@ -491,15 +477,14 @@ TEST_CASE("supervised_contrastive: equal rows are exactly 0 apart, wherever they
         std::vector<float> z;
         for (std::size_t i = 0; i < n; ++i) z.insert(z.end(), one.begin(), one.end());
         for (const supcon_form form : forms) {
-            const auto got = run(form, serial, z, labels, 0.1, 1.0, distance);
-            const double all = std::log(static_cast<double>(n - 1));
-            CHECK_NEAR(got.loss, all * got.weight, reduction<float>(256));
-            for (const float x : got.lse) CHECK_NEAR(x, all, ulp(1));
+            const auto got = run({form, distance}, serial, z, labels, 0.1);
+            CHECK_NEAR(got.loss, std::log(100.0) * got.weight, reduction<float>(256));
+            for (const float x : got.lse) CHECK_NEAR(x, std::log(100.0), ulp(1));
         }
     }
     // Pairs of equal rows far from the origin, many units from each other.
     const std::vector<float> pairs{1e6f, 3.0f, 1e6f, 3.0f, -1e6f, 7e5f, -1e6f, 7e5f};
-    const auto got = run(supcon_form::out, serial, pairs, ids{1, 1, 2, 2}, 1.0, 1.0, distance);
+    const auto got = run({supcon_form::out, distance}, serial, pairs, ids{1, 1, 2, 2}, 1.0);
     CHECK_NEAR(got.loss, 0.0, reduction<float>(4).of(1.0));
     CHECK_ALL_NEAR(got.lse, std::vector<double>(4), reduction<float>(4).of(1.0));
 }
@@ -509,12 +494,12 @@ TEST_CASE("supervised_contrastive: a common offset of all rows adds its share of
     const ids labels = random_labels(n, 12);
     auto z = random_normal<double>(n * depth, 0.0, 0.3, 23);
     for (double& x : z) x = std::round(x * 1024.0) / 1024.0;  // exact with the offset, too
+    auto moved = z;
+    for (double& x : moved) x += 4096.0;
     for (const supcon_form form : forms) {
-        const auto want = run(form, serial, z, labels, 0.5, 1.0, distance);
-        auto moved = z;
-        for (double& x : moved) x += 4096.0;
-        const auto got = run(form, serial, moved, labels, 0.5, 1.0, distance);
-        const double largest = 4.0 * longest_square(moved, n) / 0.5;
+        const auto want = run({form, distance}, serial, z, labels, 0.5);
+        const auto got = run({form, distance}, serial, moved, labels, 0.5);
+        const double largest = 4.0 * 6.0 * 4098.0 * 4098.0 / 0.5;
         const tolerance logit = logit_error<double>(depth, largest);
         CHECK_ALL_NEAR(got.lse, want.lse, logit);
         CHECK_NEAR(got.loss, want.loss, logit.of(largest * n));
@@ -564,8 +549,8 @@ TEST_CASE("supervised_contrastive: classes of two rows are the same in both form
 TEST_CASE("supervised_contrastive: the ends of the range of temperatures") {
     const ids labels{1, 1, 2};
     for (const double t : {1e-15, 1e15}) {
-        for (const auto& [form, metric] : cases) {
-            const auto got = run(form, serial, std::vector<float>(6), labels, t, 1.0, metric);
+        for (const way& how : ways) {
+            const auto got = run(how, serial, std::vector<float>(6), labels, t);
             CHECK_NEAR(got.loss, 2.0 * std::log(2.0), reduction<float>(4));
             CHECK(got.temperature == 0.0);
             CHECK(got.rows == std::vector<float>(6));
@@ -576,8 +561,8 @@ TEST_CASE("supervised_contrastive: the ends of the range of temperatures") {
 TEST_CASE("supervised_contrastive: a NaN reaches every row") {
     auto z = unit_rows<float>(120, 4, 13);
     z[4 * 5 + 1] = std::numeric_limits<float>::quiet_NaN();
-    for (const auto& [form, metric] : cases) {
-        const auto got = run(form, serial, z, random_labels(120, 5), 0.1, 1.0, metric);
+    for (const way& how : ways) {
+        const auto got = run(how, serial, z, random_labels(120, 5), 0.1);
         CHECK(std::isnan(got.loss));
         for (const float x : got.lse) CHECK(std::isnan(x));
     }

@@ -188,8 +188,8 @@ double pull_within_classes(const Policy& where, matrix_view<const T> rows, const
 /// Numerics  lanes of the type. Sums of powers have at most 256 terms, double above; gradients add up in the type over
 ///           all rows (float, unit rows: seen 1e-5 of 0.3 at n = 16,384). Where the norms allow logits of more than 60
 ///           nats, powers are relative to the largest, and finite logits of any size give finite results. Distances
-///           are |z_i|^2 - 2 z_i . z_j + |z_j|^2 in the type, exactly 0 for equal rows: a common offset of all rows takes
-///           digits. What pulls in the form 'out' is summed in double from differences, and loses none.
+///           are |z_i|^2 - 2 z_i . z_j + |z_j|^2 in the type, exactly 0 for equal rows: a common offset of all rows
+///           takes digits. What pulls in the form 'out' is summed in double from differences, and loses none.
 /// Source    Khosla et al. 2020, equations 2 and 3, summed over rows; Chen et al. 2020 for NT-Xent.
 template <exec::policy Policy, matrix_like X, vector_like Y, class L, class Isa = isa::native>
 mean_value supervised_contrastive(

@@ -402,8 +402,8 @@ class gram_log_sums {
     }
 
     // After sweep(), once: adds factor * d (sum of lse_i over rows with counts(i)) / d rows into out.row(row_at(i)),
-    // unless `out` is empty. For distances that is (g, w), and the gradient is g - w z; see similarity_rows. Returns the
-    // sum over rows of their product with the gradient, or 0 without `wants_products`.
+    // unless `out` is empty. For distances that is (g, w), and the gradient is g - w z; see similarity_rows. Returns
+    // the sum over rows of their product with the gradient, or 0 without `wants_products`.
     template <class Policy, class Counts, class RowAt>
     double gradient(const Policy& where, double factor, matrix_view<T> out, bool wants_products, Counts&& counts,
                     RowAt&& row_at) {
