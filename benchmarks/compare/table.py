@@ -7,16 +7,12 @@ Every round runs, task by task, the benchmark program and then the script in pee
 minutes. A cell shows the minimum over the rounds; ratios are medians of the ratios of each round.
 """
 import argparse
-import json
-import os
 import re
 import statistics
-import subprocess
 import sys
-import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PEERS = os.path.join(HERE, "../peers")
+import runs
+
 SPLINES, PARAMETRIC, RANKING, LISTS, SKETCHES = "splines.py", "parametric.py", "ranking.py", "ranked_lists.py", "sketches.py"
 CONTRASTIVE, ANY, BATCHES = "contrastive.py", 10**9, (1024, 4096, 16384)
 
@@ -79,25 +75,13 @@ ROWS = [
 def run_program(options, program, cases):
     """ns/item and fraction of the limit by case name."""
     pattern = "^(" + "|".join(re.escape(case) for case in cases) + ")$"
-    with tempfile.NamedTemporaryFile(suffix=".json") as report:
-        command = [os.path.join(options.programs, "bench_" + program), "--benchmark_filter=" + pattern,
-                   "--benchmark_min_time=0.2", "--benchmark_out=" + report.name, "--benchmark_out_format=json"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        cases_run = json.load(open(report.name))["benchmarks"]
-    found = {}
-    for case in cases_run:
-        if case.get("error_occurred"):
-            sys.exit(f"{case['name']}: {case['error_message']}")
-        found[case["name"]] = (case["ns/item"], case["limit"])
-    return found
+    found = runs.report(options.programs, program, pattern)
+    return {case["name"]: (case["ns/item"], case["limit"]) for case in found["benchmarks"]}
 
 
 def run_peers(options, script, task, variant, n):
     """ns/item by peer."""
-    command = [options.python, os.path.join(PEERS, script), "--n", str(n), "--task", task, "--variant", variant, "--repeat", "3", "--budget", "1"]
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
-    rows = [line.split("\t") for line in out.splitlines() if not line.startswith("#")]
-    return {row[0]: float(row[4]) for row in rows}
+    return runs.peer_times(runs.peer_lines(options.python, script, n, task, "--variant", variant))
 
 
 def sized(case, n, own_sizes=()):
@@ -111,7 +95,7 @@ def main():
     parser.add_argument("--programs", required=True, help="folder with the bench_* programs")
     parser.add_argument("--python", default=sys.executable, help="interpreter with the peers installed")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--n", type=lambda text: int(float(text)), nargs="+", default=[10**4, 10**6])
+    parser.add_argument("--n", type=runs.size, nargs="+", default=[10**4, 10**6])
     parser.add_argument("--batch", type=int, nargs="+", help="only these sizes of the rows that have their own")
     parser.add_argument("--only", nargs="+", help="only rows of these programs, such as metrics_auc")
     options = parser.parse_args()

@@ -10,7 +10,7 @@ the gradient by hand. Compilation is not timed.
 
 By default glibc keeps freed memory and uses huge pages, which the script asks for by starting itself again: fresh pages for each
 temporary more than double the time of a forward pass. With --malloc stock it does not, and peers are named ..._stock. One thread
-is CPU time; more are wall time. --memory prints, instead of times, how far the resident memory rises above its level before a call.
+is CPU time; more are wall time. --memory prints, instead of times, how far the resident memory rises in a call, above inputs and outputs.
 Every result passes a gate against double precision; `# error` lines have the largest relative error.
 """
 
@@ -549,13 +549,14 @@ def status(key):
 
 
 def peak_of(call):
-    """MiB above the level before the call, at the highest."""
+    """(MiB above the level before the call, at the highest; the result). Neither outputs nor code that the call loads count."""
     ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as reset:
         reset.write("5")
-    before = status("VmRSS")
-    call()
-    return status("VmHWM") - before
+    before, code = status("VmRSS"), status("RssFile")
+    result = call()
+    outputs = sum(t.nbytes for t in result[1:]) / 2**20 if isinstance(result, tuple) else 0
+    return status("VmHWM") - before - (status("RssFile") - code) - outputs, result
 
 
 def prepared(name, peer_name, setup):
@@ -569,9 +570,9 @@ def prepared(name, peer_name, setup):
             return call, figure
         if peer_name.endswith("_compile"):
             call()
-        last = []
-        print("# memory", peer_name, name, n, f"{peak_of(lambda: last.append(call())):.1f}", sep="\t", flush=True)
-        return lambda: last[0], figure
+        peak, result = peak_of(call)
+        print("# memory", peer_name, name, n, f"{peak:.1f}", sep="\t", flush=True)
+        return lambda: result, figure
 
     return run
 

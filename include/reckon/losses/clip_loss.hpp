@@ -28,6 +28,9 @@ struct clip_loss_options {
 ///   loss = sum_i [ (logsumexp_j(s(q_i, k_j) / t) + logsumexp_j(s(q_j, k_i) / t)) / 2 - s(q_i, k_i) / t ]     nats
 ///   s: options.metric
 ///
+/// With labels of false negatives or temperatures of pairs: half the sum of info_nce(queries, keys) and of
+/// info_nce(keys, queries), each with half the scale.
+///
 /// Shapes    query_rows [B, D], key_rows [B, D]: key i belongs to query i. row_lse, column_lse [B]. Float or double,
 ///           all the same; rows may be strided. Gradients as their inputs, or empty.
 /// Writes    row_lse, column_lse; adds grads.scale * d loss / d (queries | keys | temperature) where wanted.

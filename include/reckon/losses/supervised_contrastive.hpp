@@ -34,7 +34,7 @@ struct supervised_contrastive_options {
     /// In [1e-15, 1e15]. Logits are similarities over this.
     double temperature = 0.1;
     supcon_form form = supcon_form::out;
-    /// dot, or cosine with its gradient.
+    /// The squared distance needs |z|^2 / temperature in the range of the type.
     similarity metric = similarity::dot;
 };
 
@@ -52,37 +52,60 @@ struct supervised_contrastive_gradients {
 namespace detail {
 
 // What pulls in classes of at most `most` rows, form 'out': takes the mean logit of the positives from `losses`, and
-// adds its gradient. Linear in sums over classes. Returns the sum over rows of their product with what was added.
+// adds its gradient. Linear in sums over classes. Returns the sum over rows of their product with what was added. Rows
+// for distances as in gram_log_sums.
 template <class Policy, class T, class Id>
 double pull_to_class_means(const Policy& where, matrix_view<const T> rows, const grouped_rows<Id>& classes,
-                           std::size_t most, double temperature, const supervised_contrastive_gradients<T>& grads,
-                           double* losses) {
-    const std::size_t depth = rows.cols();
+                           std::size_t most, double temperature, bool distances,
+                           const supervised_contrastive_gradients<T>& grads, double* losses) {
+    const std::size_t depth = rows.cols() - (distances ? 1 : 0);
     std::vector<double> products(classes.size(), 0.0);
     exec::map_parts(
         where, classes.size(),
         [&](std::size_t first, std::size_t count) {
-            std::vector<double> before(depth), rest(depth), after;
+            // Distances are those of rows less the first one of their class, so that a common offset does no harm.
+            std::vector<double> origin(depth), row(depth), before(depth), rest(depth), after, squares;
+            const auto take = [&](std::size_t at) {
+                const T* const z = rows.data() + classes.row(at) * rows.stride();
+                double square = 0.0;
+                for (std::size_t d = 0; d < depth; ++d) {
+                    row[d] = static_cast<double>(z[d]) - origin[d];
+                    square += row[d] * row[d];
+                }
+                return square;
+            };
             for (std::size_t g = first; g < first + count; ++g) {
                 const std::size_t size = classes.count(g), from = classes.first(g);
                 if (size < 2 || size > most) continue;
                 // Sums over rows before and after each: the sum of all less a long row would lose the short ones.
                 std::fill(before.begin(), before.end(), 0.0);
                 after.assign(size * depth, 0.0);
-                for (std::size_t k = size - 1; k > 0; --k) {
-                    const T* const z = rows.data() + classes.row(from + k) * rows.stride();
-                    double* const to = after.data() + (k - 1) * depth;
-                    for (std::size_t d = 0; d < depth; ++d) to[d] = to[depth + d] + static_cast<double>(z[d]);
+                squares.assign(size, 0.0);
+                if (distances) {
+                    const T* const z = rows.data() + classes.row(from) * rows.stride();
+                    std::copy(z, z + depth, origin.begin());
                 }
-                const double mean = 1.0 / (temperature * static_cast<double>(size - 1));
+                for (std::size_t k = size - 1; k > 0; --k) {
+                    squares[k - 1] = squares[k] + take(from + k);
+                    double* const to = after.data() + (k - 1) * depth;
+                    for (std::size_t d = 0; d < depth; ++d) to[d] = to[depth + d] + row[d];
+                }
+                const double others = static_cast<double>(size - 1), mean = 1.0 / (temperature * others);
+                double squares_before = 0.0;
                 for (std::size_t k = 0; k < size; ++k) {
                     const std::size_t i = classes.row(from + k);
-                    const T* const z = rows.data() + i * rows.stride();
+                    const double square = take(from + k);
                     double product = 0.0;
                     for (std::size_t d = 0; d < depth; ++d) {
                         rest[d] = before[d] + after[k * depth + d];
-                        product += static_cast<double>(z[d]) * rest[d];
-                        before[d] += static_cast<double>(z[d]);
+                        product += row[d] * rest[d];
+                        before[d] += row[d];
+                    }
+                    if (distances) {
+                        // The sum of -|z - z_p|^2, and its slope by z.
+                        product = 2.0 * product - (others * square + (squares_before + squares[k]));
+                        squares_before += square;
+                        for (std::size_t d = 0; d < depth; ++d) rest[d] = 2.0 * (rest[d] - others * row[d]);
                     }
                     losses[i] -= mean * product;
                     const double share = -2.0 * mean * grads.scale;
@@ -103,8 +126,8 @@ double pull_to_class_means(const Policy& where, matrix_view<const T> rows, const
 // of two: there it is one logit, as in the form 'out'.
 template <class Isa, class Policy, class T, class Id>
 double pull_within_classes(const Policy& where, matrix_view<const T> rows, const grouped_rows<Id>& classes,
-                           double temperature, bool bounded, const supervised_contrastive_gradients<T>& grads,
-                           double* losses) {
+                           double temperature, bool distances, bool bounded,
+                           const supervised_contrastive_gradients<T>& grads, double* losses) {
     const bool slopes = !grads.rows.empty() || grads.temperature != nullptr;
     std::vector<double> products(classes.size(), 0.0);
     const auto pull = [&](const auto& inside, std::size_t g) {
@@ -114,8 +137,8 @@ double pull_within_classes(const Policy& where, matrix_view<const T> rows, const
             const T* const z = rows.data() + classes.row(from + k) * rows.stride();
             std::copy(z, z + rows.cols(), gathered.data() + k * rows.cols());
         }
-        gram_log_sums<T, Isa> sums(matrix_view<const T>(gathered.data(), size, rows.cols()), temperature, bounded,
-                                   slopes);
+        gram_log_sums<T, Isa> sums(matrix_view<const T>(gathered.data(), size, rows.cols()), temperature, distances,
+                                   bounded, slopes);
         sums.sweep(inside);
         for (std::size_t k = 0; k < size; ++k) {
             losses[classes.row(from + k)] -= sums.log_sum(k) - std::log(static_cast<double>(size - 1));
@@ -133,7 +156,7 @@ double pull_within_classes(const Policy& where, matrix_view<const T> rows, const
     for (std::size_t g = 0; g < classes.size(); ++g) {
         if (classes.count(g) >= worth) pull(where, g);
     }
-    double total = pull_to_class_means(where, rows, classes, 2, temperature, grads, losses);
+    double total = pull_to_class_means(where, rows, classes, 2, temperature, distances, grads, losses);
     for (const double product : products) total += product;
     return total;
 }
@@ -144,6 +167,7 @@ double pull_within_classes(const Policy& where, matrix_view<const T> rows, const
 ///
 ///   out:  loss = sum_i [ logsumexp_{a != i}(s_ia) - mean_{p in P(i)} s_ip ]                  s_ij = s(z_i, z_j) / t
 ///   in:   loss = sum_i [ logsumexp_{a != i}(s_ia) - logsumexp_{p in P(i)}(s_ip) + log |P(i)| ]    in nats
+///   s:    options.metric
 ///
 /// P(i) are the other rows with the label of row i. The sums run over rows that have such a positive; rows without one
 /// are negatives of the others and add no term. Labels that number the pairs of two views make the 'out' form NT-Xent.
@@ -160,10 +184,12 @@ double pull_within_classes(const Policy& where, matrix_view<const T> rows, const
 ///           'in' costs as much again for each class of three rows or more, with its rows for n. Scratch: the rows
 ///           packed, once for the loss and twice for the gradient, one more n x D for theirs, a window of 96 rows that
 ///           does not grow with n, and after those the rows of a class for each thread, in double in the form 'out'.
-///           The cosine copies the rows, and their gradient.
+///           The cosine and the distance copy the rows, and their gradient.
 /// Numerics  lanes of the type. Sums of powers have at most 256 terms, double above; gradients add up in the type over
 ///           all rows (float, unit rows: seen 1e-5 of 0.3 at n = 16,384). Where the norms allow logits of more than 60
-///           nats, powers are relative to the largest, and finite logits of any size give finite results.
+///           nats, powers are relative to the largest, and finite logits of any size give finite results. Distances
+///           are |z_i|^2 - 2 z_i . z_j + |z_j|^2 in the type, exactly 0 for equal rows: a common offset of all rows
+///           takes digits. What pulls in the form 'out' is summed in double from differences, and loses none.
 /// Source    Khosla et al. 2020, equations 2 and 3, summed over rows; Chen et al. 2020 for NT-Xent.
 template <exec::policy Policy, matrix_like X, vector_like Y, class L, class Isa = isa::native>
 mean_value supervised_contrastive(
@@ -186,11 +212,11 @@ mean_value supervised_contrastive(
     expects(grads.rows.empty() || (grads.rows.rows() == n && grads.rows.cols() == row_view.cols()), name,
             "the gradient of rows is ", grads.rows.rows(), " x ", grads.rows.cols(), ", not ", n, " x ",
             row_view.cols());
-    expects(options.metric != similarity::squared_distance, name, "the metric must be dot or cosine");
     if (n == 0) return {};
 
     using alike = detail::similarity_rows<T>;
-    alike side(options.metric, alike::side::query, row_view);
+    alike side(options.metric, alike::side::gram, row_view);
+    const bool distances = options.metric == similarity::squared_distance;
     const matrix_view<const T> rows = side.rows();
     auto added = grads;
     added.rows = side.gradient(grads.rows);
@@ -203,12 +229,13 @@ mean_value supervised_contrastive(
         for (std::size_t k = classes.first(g); k < classes.first(g) + classes.count(g); ++k) counts[classes.row(k)] = 1;
     }
     const bool slopes = anchors > 0 && (!grads.rows.empty() || grads.temperature != nullptr);
-    const double norm = detail::largest_norm(rows);
+    // No two rows are farther apart than twice the longest.
+    const double norm = distances ? 2.0 * detail::largest_norm(row_view) : detail::largest_norm(rows);
     const bool bounded = detail::moderate(norm, norm, t);
     std::vector<double> losses(n);
     double products = 0.0;
     {
-        detail::gram_log_sums<T, Isa> sums(rows, t, bounded, slopes);
+        detail::gram_log_sums<T, Isa> sums(rows, t, distances, bounded, slopes);
         sums.sweep(where);
         for (std::size_t i = 0; i < n; ++i) {
             losses[i] = sums.log_sum(i);
@@ -220,11 +247,12 @@ mean_value supervised_contrastive(
                 [&](std::size_t i) { return counts[i] != 0; }, [](std::size_t i) { return i; });
         }
     }
-    products += options.form == supcon_form::out
-                    ? detail::pull_to_class_means(where, rows, classes, n, t, added, losses.data())
-                    : detail::pull_within_classes<Isa>(where, rows, classes, t, bounded, added, losses.data());
+    products +=
+        options.form == supcon_form::out
+            ? detail::pull_to_class_means(where, rows, classes, n, t, distances, added, losses.data())
+            : detail::pull_within_classes<Isa>(where, rows, classes, t, distances, bounded, added, losses.data());
     side.finish(grads.rows);
-    // The loss depends on the products of rows over t alone, and each product on two rows.
+    // The loss depends on the products or distances of rows over t alone, and each of those on two rows.
     if (grads.temperature != nullptr) *grads.temperature -= products / (2.0 * t);
     mean_value loss;
     for (std::size_t i = 0; i < n; ++i) {

@@ -24,33 +24,39 @@
 namespace reckon::detail {
 
 // All rows as right sides of products, and what columns of the matrix add to their gradients. One piece of memory, so
-// that middle-sized batches get huge pages as well.
+// that middle-sized batches get huge pages as well. Rows for distances end with a 1, which is no factor of a product:
+// its gradient is the sum of weights.
 template <class T, class Isa>
 class gram_keys {
     using block = tile::block<T, Isa>;
 
   public:
-    std::size_t count, depth, panels;
-    std::size_t columns;  // depth, filled up to whole tiles
+    std::size_t count, depth, width, panels;  // products of `depth` columns, gradients of `width`
+    std::size_t columns;                      // width, filled up to whole tiles
     // Of both sides of a product, so that the exponent of a pair is the same number in either order: one over the root
     // of the temperature in bits.
     T factor;
+    // [padded() and a tile] for distances: less half of its product with itself, which a row adds to its exponents.
+    scratch_array<T> halves;
 
-    gram_keys(matrix_view<const T> rows, double root, bool gradients)
+    gram_keys(matrix_view<const T> rows, double root, bool distances, bool gradients)
         : count(rows.rows()),
-          depth(rows.cols()),
+          depth(rows.cols() - (distances ? 1 : 0)),
+          width(rows.cols()),
           panels(tile::panel_count(count, block::cols)),
-          columns(tile::panel_count(depth, block::rows) * block::rows),
+          columns(tile::panel_count(width, block::rows) * block::rows),
           factor(static_cast<T>(1.4426950408889634074 / root)),
-          memory_(panels * block::cols * (gradients ? depth + column_panels() * block::cols + columns : depth)) {
+          halves(distances ? padded() + block::rows : 0),
+          memory_(padded() * (gradients ? depth + column_panels() * block::cols + columns : depth)) {
         const auto same = [&](std::size_t) { return factor; };
-        tile::pack_rows<block::cols>(rows, by_key(), same);
+        tile::pack_rows<block::cols>(rows.columns(0, depth), by_key(), same);
+        if (distances) take_halves();
         if (!gradients) return;
         tile::pack_columns<block::cols>(rows, padded(), by_column(), same);
         std::fill(down(), memory_.data() + memory_.size(), T(0));
     }
     std::size_t padded() const noexcept { return panels * block::cols; }
-    std::size_t column_panels() const noexcept { return tile::panel_count(depth, block::cols); }
+    std::size_t column_panels() const noexcept { return tile::panel_count(width, block::cols); }
     // [panels][depth][cols]
     T* by_key() const noexcept { return memory_.data(); }
     // [column panels][panels * cols][cols]
@@ -59,6 +65,21 @@ class gram_keys {
     T* down() const noexcept { return by_column() + padded() * column_panels() * block::cols; }
 
   private:
+    // In the order in which a tile adds them up, so that equal rows are exactly 0 apart.
+    void take_halves() const noexcept {
+        using pack = typename block::pack;
+        std::fill(halves.data() + padded(), halves.data() + halves.size(), T(0));
+        for (std::size_t first = 0; first < padded(); first += pack::lanes) {
+            const T* at = by_key() + first / block::cols * depth * block::cols + first % block::cols;
+            pack square(T(0));
+            for (std::size_t d = 0; d < depth; ++d, at += block::cols) {
+                const pack x = pack::load(at);
+                square = mul_add(x, x, square);
+            }
+            (pack(T(-0.5)) * square).store(halves.data() + first);
+        }
+    }
+
     scratch_array<T> memory_;
 };
 
@@ -79,7 +100,8 @@ struct gram_block {
     std::size_t first, origin, past;
 
     gram_block(matrix_view<const T> rows, const gram_keys<T, Isa>& keys, std::size_t b)
-        : q(rows, b * rows_of::most_rows, rows_of::most_rows, [&](std::size_t) { return keys.factor; }),
+        : q(rows.columns(0, keys.depth), b * rows_of::most_rows, rows_of::most_rows,
+            [&](std::size_t) { return keys.factor; }),
           k(keys),
           first(q.first),
           origin(b * panels_a_block),
@@ -108,10 +130,13 @@ RECKON_INLINE void sweep_gram(const gram_block<T, Isa>& g, std::size_t begin, st
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     const auto& k = g.k;
+    const bool shifted = k.halves.size() != 0;
     T edge[block::cols];
     for (std::size_t c = 0; c < block::cols; ++c) {
-        edge[c] = (k.panels - 1) * block::cols + c < k.count ? T(0) : nothing;
+        const std::size_t j = (k.panels - 1) * block::cols + c;
+        edge[c] = j < k.count ? (shifted ? k.halves[j] : T(0)) : nothing;
     }
+    const T zeros[block::rows] = {};
     // The tiles of a panel fetch the next one, a piece each.
     const std::size_t piece = tile::panel_count(k.depth * block::cols, g.q.tiles);
     for (std::size_t p = begin; p < end; ++p) {
@@ -125,12 +150,16 @@ RECKON_INLINE void sweep_gram(const gram_block<T, Isa>& g, std::size_t begin, st
             block t;
             t.clear();
             t.multiply(k.depth, g.q.left.data() + i * k.depth * block::rows, 1, block::rows, right);
-            if (last) {
-                const pack low = pack::load(edge), high = pack::load(edge + pack::lanes);
+            if (last || shifted) {
+                const T* const added = last ? edge : k.halves.data() + p * block::cols;
+                const T* const own = shifted ? k.halves.data() + g.first + i * block::rows : zeros;
+                const pack low = pack::load(added), high = pack::load(added + pack::lanes), floor(nothing);
 #pragma GCC unroll 6
                 for (std::size_t r = 0; r < block::rows; ++r) {
-                    t.at[r][0] += low;
-                    t.at[r][1] += high;
+                    // The sum of both first: it is the same number in either order. The padding becomes no less than
+                    // `nothing`, and NaN stays.
+                    t.at[r][0] = maximum(floor, t.at[r][0] + (pack(own[r]) + low));
+                    t.at[r][1] = maximum(floor, t.at[r][1] + (pack(own[r]) + high));
                 }
             }
             if constexpr (Diagonal) {
@@ -322,7 +351,8 @@ void add_weighted_rows(const query_block<T, Isa>& q, const T* left, const T* kep
     }
 }
 
-// lse_i = log sum_{j != i} e^(z_i . z_j / t) of all rows z, nats, and the gradient of sums of them.
+// lse_i = log sum_{j != i} e^s_ij of all rows z, nats, and the gradient of sums of them. s_ij = z_i . z_j / t, or for
+// `distances`, whose rows are (z, 1), -|z_i - z_j|^2 / t = (z_i . z_j - |z_i|^2 / 2 - |z_j|^2 / 2) / (t / 2).
 template <class T, class Isa>
 class gram_log_sums {
     using block = tile::block<T, Isa>;
@@ -331,12 +361,12 @@ class gram_log_sums {
     using place = gram_block<T, Isa>;
 
   public:
-    gram_log_sums(matrix_view<const T> rows, double temperature, bool bounded, bool gradients)
+    gram_log_sums(matrix_view<const T> rows, double temperature, bool distances, bool bounded, bool gradients)
         : rows_(rows),
-          temperature_(temperature),
-          root_(std::sqrt(1.4426950408889634074 * temperature)),
+          temperature_(distances ? 0.5 * temperature : temperature),
+          root_(std::sqrt(1.4426950408889634074 * temperature_)),
           bounded_(bounded),
-          packed_(rows, root_, gradients),
+          packed_(rows, root_, distances, gradients),
           blocks_(tile::panel_count(rows.rows(), rows_of::most_rows)),
           state_(rows.rows()) {}
 
@@ -372,8 +402,8 @@ class gram_log_sums {
     }
 
     // After sweep(), once: adds factor * d (sum of lse_i over rows with counts(i)) / d rows into out.row(row_at(i)),
-    // unless `out` is empty. Returns the sum over rows of their product with what was added, or 0 without
-    // `wants_products`.
+    // unless `out` is empty. For distances that is (g, w), and the gradient is g - w z; see similarity_rows. Returns
+    // the sum over rows of their product with the gradient, or 0 without `wants_products`.
     template <class Policy, class Counts, class RowAt>
     double gradient(const Policy& where, double factor, matrix_view<T> out, bool wants_products, Counts&& counts,
                     RowAt&& row_at) {
@@ -382,7 +412,7 @@ class gram_log_sums {
         // enough work between two barriers for several.
         constexpr std::size_t window = (alone ? 1 : 16) * place::panels_a_span;
         constexpr std::size_t group = alone ? rows_of::most_rows : 4;
-        const std::size_t n = rows_.rows(), depth = rows_.cols();
+        const std::size_t n = rows_.rows(), depth = packed_.depth, width = packed_.width;
         const std::size_t stride = packed_.column_panels() * block::cols;
         const std::size_t tall = (std::min)(rows_of::most_rows, tile::panel_count(n, block::rows) * block::rows);
         const T share = static_cast<T>(factor / temperature_);
@@ -421,10 +451,13 @@ class gram_log_sums {
             }
             for (std::size_t r = 0; r < g.q.rows; ++r) {
                 const T *const z = rows_.data() + (g.first + r) * rows_.stride(), *const sums = raw.data() + r * stride;
-                if (wants_products) products[g.first + r] = static_cast<double>(across) * dot(z, sums, depth);
+                if (wants_products) {
+                    products[g.first + r] = static_cast<double>(across) * dot(z, sums, depth);
+                    if (width > depth) products[g.first + r] -= static_cast<double>(across * sums[depth]) * square(z);
+                }
                 if (out.empty()) continue;
                 T* const to = out.data() + row_at(g.first + r) * out.stride();
-                for (std::size_t d = 0; d < depth; ++d) to[d] += across * sums[d];
+                for (std::size_t d = 0; d < width; ++d) to[d] += across * sums[d];
             }
         }
         exec::for_each_index(where, packed_.panels, [&](std::size_t p) {
@@ -436,9 +469,12 @@ class gram_log_sums {
                 for (std::size_t d = 0; wants_products && d < depth; ++d) {
                     products[j] += static_cast<double>(z[d]) * static_cast<double>(sums[d * block::cols]);
                 }
+                if (wants_products && width > depth) {
+                    products[j] -= static_cast<double>(sums[depth * block::cols]) * square(z);
+                }
                 if (out.empty()) continue;
                 T* const to = out.data() + row_at(j) * out.stride();
-                for (std::size_t d = 0; d < depth; ++d) to[d] += sums[d * block::cols];
+                for (std::size_t d = 0; d < width; ++d) to[d] += sums[d * block::cols];
             }
         });
         double total = 0.0;
@@ -447,6 +483,7 @@ class gram_log_sums {
     }
 
   private:
+    double square(const T* z) const noexcept { return dot(z, z, packed_.depth); }
     // What gram_weights() takes for row i.
     T weight_of(std::size_t i, bool counts) const noexcept {
         if (bounded_) return counts ? static_cast<T>(std::exp2(-state_[i].log2())) : T(0);

@@ -27,11 +27,13 @@ double dot(const T* a, const T* b, std::size_t n) noexcept {
 
 // One side of a product. The cosine has unit rows; the squared distance has two more columns,
 //   (2 q, |q|^2, 1) . (k, -1, -|k|^2) = -|q - k|^2,
-// and the dot product takes the rows as they are, without a copy.
+// and the dot product takes the rows as they are, without a copy. Rows that are both sides at once, of a Gram matrix,
+// have a column of ones for the distance: with W the sum of the weights w_j of -|x - x_j|^2, a row gets sum_j 2 w_j x_j
+// and 2 W as the gradient of (x, 1), of which the one of x is the first less 2 W x.
 template <class T>
 class similarity_rows {
   public:
-    enum class side { query, key };
+    enum class side { query, key, gram };
 
     similarity_rows(similarity how, side which, matrix_view<const T> rows) : how_(how), which_(which), rows_(rows) {
         if (how == similarity::dot) return;
@@ -63,6 +65,9 @@ class similarity_rows {
                     const double part = static_cast<double>(x[d]);
                     to[d] = static_cast<T>(norms_[i] == 0.0 ? 0.0 : part / unit / length);
                 }
+            } else if (which == side::gram) {
+                std::copy(x, x + depth, to);
+                to[depth] = T(1);
             } else {
                 const T factor = which == side::query ? T(2) : T(1);
                 for (std::size_t d = 0; d < depth; ++d) to[d] = factor * x[d];
@@ -98,6 +103,8 @@ class similarity_rows {
                     out[d] +=
                         static_cast<T>((static_cast<double>(g[d]) - along * static_cast<double>(made[d])) * factor);
                 }
+            } else if (which_ == side::gram) {
+                for (std::size_t d = 0; d < depth; ++d) out[d] += g[d] - x[d] * g[depth];
             } else if (which_ == side::query) {
                 for (std::size_t d = 0; d < depth; ++d) out[d] += T(2) * (g[d] + x[d] * g[depth]);
             } else {
@@ -107,7 +114,10 @@ class similarity_rows {
     }
 
   private:
-    std::size_t columns() const noexcept { return rows_.cols() + (how_ == similarity::squared_distance ? 2 : 0); }
+    std::size_t columns() const noexcept {
+        if (how_ != similarity::squared_distance) return rows_.cols();
+        return rows_.cols() + (which_ == side::gram ? 1 : 2);
+    }
 
     similarity how_;
     side which_;
