@@ -70,17 +70,31 @@ class pool {
             context_ = const_cast<void*>(context);
             function_ = function;
             next_.store(0, std::memory_order_relaxed);
-            running_ = workers_.size();
+            running_.store(workers_.size(), std::memory_order_relaxed);
             error_ = nullptr;
-            ++generation_;
+            generation_.fetch_add(1, std::memory_order_release);
         }
         start_.notify_all();
         drain();
-        std::unique_lock lock(mutex_);
-        done_.wait(lock, [this] { return running_ == 0; });
+        const auto done = [this] { return running_.load(std::memory_order_acquire) == 0; };
+        if (!comes_soon(done)) {
+            std::unique_lock lock(mutex_);
+            done_.wait(lock, done);
+        }
 #if RECKON_HAS_EXCEPTIONS
         if (error_) std::rethrow_exception(error_);
 #endif
+    }
+
+    // Whether it becomes true within some ten microseconds. To sleep and be woken takes longer than the gap between two
+    // loops of one kernel; a thread that has nothing to do gives way to others all the same.
+    template <class Condition>
+    static bool comes_soon(Condition&& condition) noexcept {
+        for (int i = 0; i < 100; ++i) {
+            if (condition()) return true;
+            std::this_thread::yield();
+        }
+        return false;
     }
 
     // Takes indices until none is left.
@@ -102,17 +116,19 @@ class pool {
 
     void work() {
         std::size_t seen = 0;
+        const auto started = [&] { return generation_.load(std::memory_order_acquire) != seen; };
         for (;;) {
+            static_cast<void>(comes_soon(started));
             {
                 std::unique_lock lock(mutex_);
-                start_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+                start_.wait(lock, [&] { return stopping_ || started(); });
                 if (stopping_) return;
-                seen = generation_;
+                seen = generation_.load(std::memory_order_relaxed);
             }
             drain();
             {
                 const std::lock_guard lock(mutex_);
-                if (--running_ == 0) done_.notify_one();
+                if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) done_.notify_one();
             }
         }
     }
@@ -136,8 +152,8 @@ class pool {
     std::size_t count_ = 0;
     void* context_ = nullptr;
     call function_ = nullptr;
-    std::size_t running_ = 0;
-    std::size_t generation_ = 0;
+    std::atomic<std::size_t> running_{0};
+    std::atomic<std::size_t> generation_{0};
     bool stopping_ = false;
     std::exception_ptr error_;
     std::vector<std::thread> workers_;

@@ -88,7 +88,8 @@ mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows
     auto added = grads;
     added.queries = query_side.gradient(grads.queries);
     added.keys = key_side.gradient(grads.keys);
-    sums gradient(queries, keys, packed, temperature, detail::own_keys::from(0), added);
+    sums gradient(queries, keys, packed, temperature, detail::own_keys::from(0), added,
+                  sums::template window<Policy>());
     detail::map_logits<true>(
         where, queries, packed, temperature, bounded, [&](std::size_t i) { return rows[i].log2(); },
         [&](std::size_t j) { return columns.at(j).log2(); }, gradient);

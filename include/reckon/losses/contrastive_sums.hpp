@@ -151,7 +151,7 @@ class contrastive_sums {
         const detail::row_temperatures<T> t{options_.temperature};
         detail::packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
         packed.take_off(b.log_q, log2e);
-        sums gradient(queries, keys, packed, t, own_in(at), added);
+        sums gradient(queries, keys, packed, t, own_in(at), added, sums::template window<Policy>());
         const auto row = [&](std::size_t i) { return rows_[at.first_query + i]; };
         const auto column = [&](std::size_t j) { return columns_[at.first_key + j]; };
         const bool plain = bounded(queries, keys, b.log_q);

@@ -68,7 +68,7 @@ RECKON_INLINE V joined(V a, V b) noexcept {
 // bias[row]: as an exponent of two, -infinity for rows of the padding.
 template <bool Slopes, class T, class Isa>
 sigmoid_sums sigmoid_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, const T* bias,
-                           const marked_pairs<T, Isa>& marks, T* kept) {
+                           const marked_pairs<T, Isa>& marks, const kept_panels<T>& kept) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     using mark = typename marked_pairs<T, Isa>::mark;
@@ -91,7 +91,7 @@ sigmoid_sums sigmoid_chunk(const query_block<T, Isa>& q, const packed_keys<T, Is
             marks.for_each(i, p, [&](const mark& m) { held[m.at] = m.positive ? -held[m.at] : out_of_it; });
             t.load(held, block::cols);
         }
-        T* const out = Slopes ? kept + (p * q.padded() + i * block::rows) * block::cols : nullptr;
+        T* const out = Slopes ? kept[p] + i * block::rows * block::cols : nullptr;
         pack pairs[block::rows / 2];
 #pragma GCC unroll 6
         for (std::size_t r = 0; r < block::rows; ++r) {
@@ -197,7 +197,7 @@ mean_value sigmoid_pair(const Policy& where, const Q& query_rows, const K& key_r
     added.keys = key_side.gradient(grads.keys);
     const detail::labelled_keys labels(columns.key_labels);
     const detail::packed_keys<T, Isa> packed(keys, sums_of::wants_rows(added));
-    const std::size_t limit = rows_of::limit(packed.padded());
+    constexpr std::size_t limit = rows_of::most_rows;
     const auto factor = [&](std::size_t i) { return t.exponent_factor(i); };
     const auto mark = [&](const rows_of& q) {
         return marks_of(q.tiles, packed.panels, [&](auto&& put) {
@@ -213,8 +213,8 @@ mean_value sigmoid_pair(const Policy& where, const Q& query_rows, const K& key_r
             }
         });
     };
-    // Chunks of a block add up in their order.
-    const auto block_of = [&]<bool Slopes>(const auto& policy, const rows_of& q, T* kept, std::bool_constant<Slopes>) {
+    // each(sum) calls sum(chunk, kept) for every chunk of the block; they add up in their order.
+    const auto block_of = [&]<bool Slopes>(const rows_of& q, std::bool_constant<Slopes>, auto&& each) {
         T bias[rows_of::most_rows];
         for (std::size_t r = 0; r < q.padded(); ++r) {
             bias[r] =
@@ -222,7 +222,7 @@ mean_value sigmoid_pair(const Policy& where, const Q& query_rows, const K& key_r
         }
         const marks_of marks = mark(q);
         std::vector<detail::sigmoid_sums> parts(packed.chunks());
-        exec::for_each_index(policy, packed.chunks(), [&](std::size_t c) {
+        each([&](std::size_t c, const detail::kept_panels<T>& kept) {
             parts[c] = detail::sigmoid_chunk<Slopes>(q, packed, c, bias, marks, kept);
         });
         detail::sigmoid_sums sums;
@@ -235,17 +235,17 @@ mean_value sigmoid_pair(const Policy& where, const Q& query_rows, const K& key_r
 
     std::vector<detail::sigmoid_sums> blocks(tile::panel_count(batch, limit));
     if (sums_of::wants_any(added) || grads.bias != nullptr) {
-        sums_of gradient(queries, keys, packed, t, detail::own_keys{}, added);
+        sums_of gradient(queries, keys, packed, t, detail::own_keys{}, added, sums_of::template window<Policy>());
         for (std::size_t b = 0; b < blocks.size(); ++b) {
             const rows_of q(queries, b * limit, limit, factor);
-            blocks[b] = block_of(where, q, gradient.kept(), std::true_type{});
-            gradient.absorb(where, q, [](std::size_t) { return 1.0; });
+            blocks[b] = block_of(q, std::true_type{}, [&](auto&& put) { gradient.absorb_chunks(where, q, 1.0, put); });
         }
         gradient.finish(where);
     } else {
         exec::for_each_index(where, blocks.size(), [&](std::size_t b) {
-            const rows_of q(queries, b * limit, limit, factor);
-            blocks[b] = block_of(exec::serial, q, static_cast<T*>(nullptr), std::false_type{});
+            blocks[b] = block_of(rows_of(queries, b * limit, limit, factor), std::false_type{}, [&](auto&& put) {
+                for (std::size_t c = 0; c < packed.chunks(); ++c) put(c, {});
+            });
         });
     }
     query_side.finish(grads.queries);

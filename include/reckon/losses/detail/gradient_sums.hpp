@@ -74,25 +74,30 @@ struct own_keys {
 };
 
 // d loss / d queries_i = (sum_j w_ij key_j - key_own) / t_i, d loss / d keys_j = sum_i w_ij query_i / t_i - the sum of
-// query_i / t_i over the queries whose own key j is; block by block of queries.
+// query_i / t_i over the queries whose own key j is; block by block of queries. Weights of a block are kept for
+// `rows` of at most rows_of::limit() queries whole, or of most_rows queries for a window of chunks of keys.
 template <class T, class Isa>
 class gradient_sums {
     using block = tile::block<T, Isa>;
     using rows_of = query_block<T, Isa>;
 
   public:
+    // `window`: chunks whose weights are kept, see window() and whole.
     gradient_sums(matrix_view<const T> queries, matrix_view<const T> keys, const packed_keys<T, Isa>& packed,
-                  const row_temperatures<T>& temperature, const own_keys& own, const contrastive_gradients<T>& grads)
+                  const row_temperatures<T>& temperature, const own_keys& own, const contrastive_gradients<T>& grads,
+                  std::size_t window)
         : queries_(queries),
           keys_(keys),
           packed_(packed),
           temperature_(temperature),
           own_(own),
           grads_(grads),
-          tiles_(tile::panel_count((std::min)(queries.rows(), rows_of::limit(packed.padded())), block::rows)),
+          rows_(window == whole ? rows_of::limit(packed.padded()) : rows_of::most_rows),
+          held_((std::min)(window, packed.chunks())),
+          tiles_(tile::panel_count((std::min)(queries.rows(), rows_), block::rows)),
           stride_(packed.column_panels() * block::cols),
           columns_(tile::panel_count(keys.cols(), block::rows) * block::rows),
-          kept_(packed.padded() * tiles_ * block::rows),
+          kept_((std::min)(held_ * packed.panels_a_chunk, packed.panels) * block::cols * tiles_ * block::rows),
           row_sums_(wants_rows() ? tiles_ * block::rows * stride_ : 0),
           left_(wants_keys() ? columns_ * tiles_ * block::rows : 0),
           key_sums_(wants_keys() ? packed.padded() * keys.cols() : 0) {
@@ -104,14 +109,60 @@ class gradient_sums {
     static bool wants_any(const contrastive_gradients<T>& grads) noexcept {
         return wants_rows(grads) || !grads.keys.empty();
     }
-    // Weights of a block before their factor: [panels][padded rows][cols].
-    T* kept() noexcept { return kept_.data(); }
+    // Chunks that are worked on together: for one thread few enough that their weights stay in the second-level cache,
+    // for several enough between two barriers.
+    template <class Policy>
+    static constexpr std::size_t window() noexcept {
+        return alone<Policy> ? 1 : 16;
+    }
+    static constexpr std::size_t whole = static_cast<std::size_t>(-1);
 
-    // w_ij = factor(r) * kept(r, j) for the row r of the block.
+    // Rows of a block.
+    std::size_t rows() const noexcept { return rows_; }
+    // Weights of a block before their factor.
+    kept_panels<T> kept(const rows_of& q, std::size_t first_chunk = 0) noexcept {
+        return {kept_.data(), first_chunk * packed_.panels_a_chunk, q.padded() * block::cols};
+    }
+
+    // Weights that are known at once: put(chunk, kept) leaves those of all rows of the block with the keys of a chunk,
+    // w_ij = factor * kept(r, j). Chunks may come from several threads.
+    template <class Policy, class Put>
+    void absorb_chunks(const Policy& where, const rows_of& q, double factor, Put&& put) {
+        begin(q);
+        take_queries(q, [&](std::size_t) { return factor; });
+        for (std::size_t first = 0, end; first < packed_.chunks(); first = end) {
+            end = first + (std::min)(held_, packed_.chunks() - first);
+            const kept_panels<T> weights = kept(q, first);
+            exec::for_each_index(where, end - first, [&](std::size_t c) {
+                put(first + c, weights);
+                add_queries(q, first + c, weights);
+            });
+            add_keys(where, q, first, end, weights);
+        }
+        finish_rows(q, [&](std::size_t) { return factor; });
+    }
+    // Weights that need the whole row first: begin(), the product with the keys of chunks [first, end) when kept() holds
+    // theirs, in order, and at last end(), w_ij = factor(r) * kept(r, j).
+    void begin(const rows_of& q) noexcept {
+        std::fill(row_sums_.data(), row_sums_.data() + (wants_rows() ? q.padded() * stride_ : 0), T(0));
+    }
+    template <class Policy>
+    void add_keys(const Policy& where, const rows_of& q, std::size_t first, std::size_t end,
+                  const kept_panels<T>& weights) {
+        if (!wants_rows()) return;
+        // Threads share the rows; one thread keeps all of them together, so that keys are read once.
+        constexpr std::size_t group = alone<Policy> ? rows_of::most_rows : 4;
+        exec::for_each_index(where, tile::panel_count(q.tiles, group), [&](std::size_t g) {
+            weighted_keys(packed_, weights, first * packed_.panels_a_chunk, packed_.chunk_end(end - 1), g * group,
+                          (std::min)((g + 1) * group, q.tiles), row_sums_.data());
+        });
+    }
     template <class Policy, class Factor>
-    void absorb(const Policy& where, const rows_of& q, Factor&& factor) {
-        if (wants_rows()) absorb_rows(where, q, factor);
-        if (wants_keys()) absorb_keys(where, q, factor);
+    void end(const Policy& where, const rows_of& q, Factor&& factor) {
+        take_queries(q, factor);
+        const kept_panels<T> weights = kept(q);
+        exec::for_each_index(where, packed_.chunks(), [&](std::size_t c) { add_queries(q, c, weights); });
+        finish_rows(q, factor);
     }
     template <class Policy>
     void finish(const Policy& where) {
@@ -133,6 +184,9 @@ class gradient_sums {
     }
 
   private:
+    template <class Policy>
+    static constexpr bool alone = std::is_same_v<Policy, exec::serial_policy>;
+
     void take_own(std::size_t i, std::size_t j) const noexcept {
         T* const out = grads_.keys.data() + j * grads_.keys.stride();
         const T own = static_cast<T>(grads_.scale / temperature_(i));
@@ -142,13 +196,9 @@ class gradient_sums {
     bool wants_rows() const noexcept { return wants_rows(grads_); }
     bool wants_keys() const noexcept { return !grads_.keys.empty(); }
 
-    template <class Policy, class Factor>
-    void absorb_rows(const Policy& where, const rows_of& q, Factor&& factor) {
-        // Threads share the rows; one thread keeps all of them together, so that keys are read once.
-        constexpr std::size_t group = std::is_same_v<Policy, exec::serial_policy> ? rows_of::most_rows : 4;
-        exec::for_each_index(where, tile::panel_count(q.tiles, group), [&](std::size_t g) {
-            weighted_keys(q, packed_, kept_.data(), g * group, (std::min)((g + 1) * group, q.tiles), row_sums_.data());
-        });
+    template <class Factor>
+    void finish_rows(const rows_of& q, Factor&& factor) {
+        if (!wants_rows()) return;
         const std::size_t depth = keys_.cols();
         for (std::size_t r = 0; r < q.rows; ++r) {
             const std::size_t i = q.first + r;
@@ -174,16 +224,19 @@ class gradient_sums {
             }
         }
     }
-    template <class Policy, class Factor>
-    void absorb_keys(const Policy& where, const rows_of& q, Factor&& factor) {
+    template <class Factor>
+    void take_queries(const rows_of& q, Factor&& factor) noexcept {
+        if (!wants_keys()) return;
         tile::pack_columns<block::rows>(queries_.slice(q.first, q.rows), q.padded(), left_.data(), [&](std::size_t r) {
             return static_cast<T>(factor(r) * grads_.scale / temperature_(q.first + r));
         });
-        exec::for_each_index(where, packed_.chunks(), [&](std::size_t c) {
-            for (std::size_t p = c * packed_.panels_a_chunk; p < packed_.chunk_end(c); ++p) {
-                weighted_queries(q, left_.data(), kept_.data(), p, keys_.cols(), key_sums_.data());
-            }
-        });
+    }
+    void add_queries(const rows_of& q, std::size_t chunk, const kept_panels<T>& weights) noexcept {
+        if (!wants_keys()) return;
+        for (std::size_t p = chunk * packed_.panels_a_chunk; p < packed_.chunk_end(chunk); ++p) {
+            weighted_queries(q, left_.data(), weights[p], keys_.cols(),
+                             key_sums_.data() + p * keys_.cols() * block::cols);
+        }
     }
 
     matrix_view<const T> queries_, keys_;
@@ -191,7 +244,7 @@ class gradient_sums {
     row_temperatures<T> temperature_;
     own_keys own_;
     contrastive_gradients<T> grads_;
-    std::size_t tiles_, stride_, columns_;
+    std::size_t rows_, held_, tiles_, stride_, columns_;
     scratch_array<T> kept_, row_sums_, left_, key_sums_;
     compensated_sum warmth_;
 };

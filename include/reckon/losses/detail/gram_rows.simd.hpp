@@ -32,7 +32,6 @@ class gram_keys {
 
   public:
     std::size_t count, depth, width, panels;  // products of `depth` columns, gradients of `width`
-    std::size_t columns;                      // width, filled up to whole tiles
     // Of both sides of a product, so that the exponent of a pair is the same number in either order: one over the root
     // of the temperature in bits.
     T factor;
@@ -44,10 +43,9 @@ class gram_keys {
           depth(rows.cols() - (distances ? 1 : 0)),
           width(rows.cols()),
           panels(tile::panel_count(count, block::cols)),
-          columns(tile::panel_count(width, block::rows) * block::rows),
           factor(static_cast<T>(1.4426950408889634074 / root)),
           halves(distances ? padded() + block::rows : 0),
-          memory_(padded() * (gradients ? depth + column_panels() * block::cols + columns : depth)) {
+          memory_(padded() * (gradients ? depth + column_panels() * block::cols + width : depth)) {
         const auto same = [&](std::size_t) { return factor; };
         tile::pack_rows<block::cols>(rows.columns(0, depth), by_key(), same);
         if (distances) take_halves();
@@ -61,7 +59,7 @@ class gram_keys {
     T* by_key() const noexcept { return memory_.data(); }
     // [column panels][panels * cols][cols]
     T* by_column() const noexcept { return by_key() + padded() * depth; }
-    // [panels][columns][cols]
+    // [panels][width][cols]
     T* down() const noexcept { return by_column() + padded() * column_panels() * block::cols; }
 
   private:
@@ -334,23 +332,6 @@ void add_weighted_panels(const gram_block<T, Isa>& g, const T* kept, std::size_t
     }
 }
 
-// to[column][key] += sum over rows of kept(row, key) * left(row, column), for one panel of keys; the next one follows
-// `to`. left: [tiles of columns][padded rows][rows of a tile]; `columns` is a whole number of tiles.
-template <class T, class Isa>
-void add_weighted_rows(const query_block<T, Isa>& q, const T* left, const T* kept, std::size_t columns, T* to) {
-    using block = tile::block<T, Isa>;
-    for (std::size_t d = 0; d < columns; d += block::rows) {
-        T* const out = to + d * block::cols;
-        for (std::size_t e = 0; e < block::rows * block::cols; e += gram_block<T, Isa>::line) {
-            prefetch_write(out + columns * block::cols + e);
-        }
-        block t;
-        t.load(out, block::cols);
-        t.multiply(q.padded(), left + d * q.padded(), 1, block::rows, kept);
-        t.store(out, block::cols);
-    }
-}
-
 // lse_i = log sum_{j != i} e^s_ij of all rows z, nats, and the gradient of sums of them. s_ij = z_i . z_j / t, or for
 // `distances`, whose rows are (z, 1), -|z_i - z_j|^2 / t = (z_i . z_j - |z_i|^2 / 2 - |z_j|^2 / 2) / (t / 2).
 template <class T, class Isa>
@@ -419,7 +400,7 @@ class gram_log_sums {
         const T across = static_cast<T>(factor * root_ / (1.4426950408889634074 * temperature_));
         scratch_array<T> weight(blocks_ * rows_of::most_rows + block::cols);
         scratch_array<T> kept((std::min)(window, packed_.panels) * place::kept_stride(tall));
-        scratch_array<T> raw(tall * stride), left(packed_.columns * tall);
+        scratch_array<T> raw(tall * stride), left(tile::panel_count(width, block::rows) * block::rows * tall);
         for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = weight_of(i, i < n && counts(i));
         std::vector<double> products(n, 0.0);
 
@@ -440,8 +421,8 @@ class gram_log_sums {
                     weights<true>(g, from, cut, weight.data(), at);
                     weights<false>(g, cut, to, weight.data(), at + (cut - from) * size);
                     for (std::size_t p = cut; p < to; ++p) {
-                        add_weighted_rows(g.q, left.data(), kept.data() + (p - begin) * size, packed_.columns,
-                                          packed_.down() + p * packed_.columns * block::cols);
+                        weighted_queries(g.q, left.data(), kept.data() + (p - begin) * size, width,
+                                         packed_.down() + p * width * block::cols);
                     }
                 });
                 exec::for_each_index(where, tile::panel_count(g.q.tiles, group), [&](std::size_t t) {
@@ -463,9 +444,8 @@ class gram_log_sums {
         exec::for_each_index(where, packed_.panels, [&](std::size_t p) {
             for (std::size_t c = 0; c < block::cols && p * block::cols + c < n; ++c) {
                 const std::size_t j = p * block::cols + c;
-                const T *const z = rows_.data() + j * rows_.stride(), *const sums = packed_.down() +
-                                                                                    p * packed_.columns * block::cols +
-                                                                                    c;
+                const T *const z = rows_.data() + j * rows_.stride(), *const sums =
+                                                                          packed_.down() + p * width * block::cols + c;
                 for (std::size_t d = 0; wants_products && d < depth; ++d) {
                     products[j] += static_cast<double>(z[d]) * static_cast<double>(sums[d * block::cols]);
                 }

@@ -62,13 +62,15 @@ void plain_softmax(const Policy& where, matrix_view<const T> queries, matrix_vie
     }
     // 1 / sum may be e^60, and goes into the gradients together with these factors.
     bounded = bounded && std::fabs(grads.scale) / t.least() * (std::max)(longest, 1.0) <= 1e10;
-    const std::size_t limit = rows_of::limit(packed.padded());
-    sums gradient(queries, keys, packed, t, own, grads);
-    for (std::size_t first = 0; first < queries.rows(); first += limit) {
-        rows_of q(queries, first, limit, [&](std::size_t i) { return t.exponent_factor(i); });
-        softmax_block<true>(where, q, packed, bounded, gradient.kept());
+    sums gradient(queries, keys, packed, t, own, grads, sums::whole);
+    for (std::size_t first = 0; first < queries.rows(); first += gradient.rows()) {
+        rows_of q(queries, first, gradient.rows(), [&](std::size_t i) { return t.exponent_factor(i); });
+        const kept_panels<T> kept = gradient.kept(q);
+        gradient.begin(q);
+        softmax_block<true>(where, q, packed, bounded, kept, sums::template window<Policy>(),
+                            [&](std::size_t c, std::size_t end) { gradient.add_keys(where, q, c, end, kept); });
         for (std::size_t r = 0; r < q.rows; ++r) finish(first + r, q.log_sum(r));
-        gradient.absorb(where, q, [&](std::size_t r) { return 1.0 / q.sum[r]; });
+        gradient.end(where, q, [&](std::size_t r) { return 1.0 / q.sum[r]; });
     }
     gradient.finish(where);
 }

@@ -114,28 +114,31 @@ void for_each_logit_row(const Policy& where, matrix_view<const T> queries, matri
     using sums = gradient_sums<T, Isa>;
     packed_keys<T, Isa> packed(keys, sums::wants_rows(grads));
     packed.take_off(log_q, 1.0);
-    const std::size_t limit = rows_of::limit(packed.padded());
-    sums gradient(queries, keys, packed, temperature, own_keys{}, grads);
+    sums gradient(queries, keys, packed, temperature, own_keys{}, grads, sums::whole);
     const bool wanted = sums::wants_any(grads);
-    for (std::size_t first = 0; first < queries.rows(); first += limit) {
-        const rows_of q(queries, first, limit, [&](std::size_t i) { return 1.0 / temperature(i); });
+    for (std::size_t first = 0; first < queries.rows(); first += gradient.rows()) {
+        const rows_of q(queries, first, gradient.rows(), [&](std::size_t i) { return 1.0 / temperature(i); });
         // Gradients want panels; rows that nobody else reads lie one behind the other.
         const std::size_t row_step = wanted ? block::cols : packed.padded();
         const std::size_t panel_step = wanted ? q.padded() * block::cols : block::cols;
+        const kept_panels<T> kept = gradient.kept(q);
         exec::for_each_index(where, packed.chunks(), [&](std::size_t c) {
             sweep_chunk(q, packed, c, -std::numeric_limits<T>::infinity(), [&](block& t, std::size_t i, std::size_t p) {
-                t.store(gradient.kept() + p * panel_step + i * block::rows * row_step, row_step);
+                t.store(kept.first + p * panel_step + i * block::rows * row_step, row_step);
             });
         });
         exec::for_each_index(where, q.padded(), [&](std::size_t r) {
-            const logit_row<T, Isa> row(gradient.kept() + r * row_step, panel_step, keys.rows());
+            const logit_row<T, Isa> row(kept.first + r * row_step, panel_step, keys.rows());
             // Logits of rows that are padding may be infinite.
             if (r >= q.rows) return row.fill(T(0));
             loss(q.first + r, row);
             row.clear_padding();
         });
         after(q.first, q.rows);
-        if (wanted) gradient.absorb(where, q, [](std::size_t) { return 1.0; });
+        if (!wanted) continue;
+        gradient.begin(q);
+        gradient.add_keys(where, q, 0, packed.chunks(), kept);
+        gradient.end(where, q, [](std::size_t) { return 1.0; });
     }
     gradient.finish(where);
 }

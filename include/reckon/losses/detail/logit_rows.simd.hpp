@@ -128,12 +128,21 @@ struct row_temperatures {
     double exponent_factor(std::size_t i) const noexcept { return 1.4426950408889634074 / (*this)(i); }
 };
 
+// What gradients keep of a block, [panels][padded rows][cols], from the panel `origin` on.
+template <class T>
+struct kept_panels {
+    T* first = nullptr;
+    std::size_t origin = 0, size = 0;  // size: padded rows * cols
+
+    T* operator[](std::size_t panel) const noexcept { return first + (panel - origin) * size; }
+};
+
 // Keys packed once for all blocks of queries.
 template <class T, class Isa>
 struct packed_keys {
     using block = tile::block<T, Isa>;
     // Panels between two additions in double; also the unit of work of a thread.
-    static constexpr std::size_t panels_a_chunk = 1024 / block::cols;
+    static constexpr std::size_t panels_a_chunk = 512 / block::cols;
 
     std::size_t count = 0, depth = 0, panels = 0;
     scratch_array<T> by_key;     // [panels][depth][cols]
@@ -216,14 +225,14 @@ struct chunk_sums {
 
 // A chunk of a block whose exponents are known to be moderate: powers and their sums in one pass, in registers.
 template <bool Keep, class T, class Isa>
-void bounded_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T* kept,
-                   chunk_sums& sums) {
+void bounded_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk,
+                   const kept_panels<T>& kept, chunk_sums& sums) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes] = {};
     sweep_chunk(q, k, chunk, vanishing_exponent<T>(), [&](block& t, std::size_t i, std::size_t p) {
         T* const sum = lanes + i * block::rows * pack::lanes;
-        T* const out = Keep ? kept + (p * q.padded() + i * block::rows) * block::cols : nullptr;
+        T* const out = Keep ? kept[p] + i * block::rows * block::cols : nullptr;
 #pragma GCC unroll 6
         for (std::size_t r = 0; r < block::rows; ++r) {
             const pack a = exp2_moderate(t.at[r][0]), b = exp2_moderate(t.at[r][1]);
@@ -239,11 +248,10 @@ void bounded_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, s
     }
 }
 
-// The same for exponents of any size. First the exponents themselves and their largest; `kept` holds
-// them, from the panel `origin` on.
+// The same for exponents of any size. First the exponents themselves and their largest.
 template <class T, class Isa>
-void wide_chunk_exponents(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T* kept,
-                          std::size_t origin, chunk_sums& sums) {
+void wide_chunk_exponents(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk,
+                          const kept_panels<T>& kept, chunk_sums& sums) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes];
@@ -251,7 +259,7 @@ void wide_chunk_exponents(const query_block<T, Isa>& q, const packed_keys<T, Isa
     std::fill(lanes, lanes + q.padded() * pack::lanes, std::numeric_limits<T>::lowest());
     sweep_chunk(q, k, chunk, -std::numeric_limits<T>::infinity(), [&](block& t, std::size_t i, std::size_t p) {
         T* const top = lanes + i * block::rows * pack::lanes;
-        T* const out = kept + ((p - origin) * q.padded() + i * block::rows) * block::cols;
+        T* const out = kept[p] + i * block::rows * block::cols;
 #pragma GCC unroll 6
         for (std::size_t r = 0; r < block::rows; ++r) {
             t.at[r][0].store(out + r * block::cols);
@@ -266,13 +274,13 @@ void wide_chunk_exponents(const query_block<T, Isa>& q, const packed_keys<T, Isa
 // Then their powers relative to top[r], in place.
 template <class T, class Isa>
 void wide_chunk_powers(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, const T* top,
-                       T* kept, std::size_t origin, chunk_sums& sums) {
+                       const kept_panels<T>& kept, chunk_sums& sums) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     alignas(64) T lanes[query_block<T, Isa>::most_rows * pack::lanes] = {};
     for (std::size_t p = chunk * k.panels_a_chunk; p < k.chunk_end(chunk); ++p) {
         for (std::size_t r = 0; r < q.rows; ++r) {
-            T* const at = kept + ((p - origin) * q.padded() + r) * block::cols;
+            T* const at = kept[p] + r * block::cols;
             const pack a = exp2_any(pack::load(at) - pack(top[r]));
             const pack b = exp2_any(pack::load(at + pack::lanes) - pack(top[r]));
             a.store(at);
@@ -281,7 +289,7 @@ void wide_chunk_powers(const query_block<T, Isa>& q, const packed_keys<T, Isa>& 
         }
         // Exponents of rows that are padding may be infinite.
         for (std::size_t r = q.rows; r < q.padded(); ++r) {
-            T* const at = kept + ((p - origin) * q.padded() + r) * block::cols;
+            T* const at = kept[p] + r * block::cols;
             pack(T(0)).store(at);
             pack(T(0)).store(at + pack::lanes);
         }
@@ -305,15 +313,26 @@ void merge_chunks(const chunk_sums& sums, std::size_t chunks, query_block<T, Isa
     }
 }
 
-// Fills q.top and q.sum, and with Keep also kept[panel][row][col] = 2^(exponent - top).
-template <bool Keep, class T, class Isa, class Policy>
-void softmax_block(const Policy& where, query_block<T, Isa>& q, const packed_keys<T, Isa>& k, bool bounded, T* kept) {
+struct nothing_after_a_window {
+    void operator()(std::size_t, std::size_t) const noexcept {}
+};
+
+// Fills q.top and q.sum, and with Keep also kept[panel][row][col] = 2^(exponent - top). Calls after(first chunk, end)
+// when these chunks have got their powers, in order; of moderate ones `window` chunks at a time.
+template <bool Keep, class T, class Isa, class Policy, class After = nothing_after_a_window>
+void softmax_block(const Policy& where, query_block<T, Isa>& q, const packed_keys<T, Isa>& k, bool bounded,
+                   const kept_panels<T>& kept, std::size_t window = static_cast<std::size_t>(-1), After&& after = {}) {
     using block = tile::block<T, Isa>;
     chunk_sums sums(k.chunks(), q.rows);
     if (bounded) {
-        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { bounded_chunk<Keep>(q, k, c, kept, sums); });
+        for (std::size_t first = 0, end; first < k.chunks(); first = end) {
+            end = first + (std::min)(window, k.chunks() - first);
+            exec::for_each_index(where, end - first,
+                                 [&](std::size_t c) { bounded_chunk<Keep>(q, k, first + c, kept, sums); });
+            after(first, end);
+        }
     } else if constexpr (Keep) {
-        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_exponents(q, k, c, kept, 0, sums); });
+        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_exponents(q, k, c, kept, sums); });
         T top[query_block<T, Isa>::most_rows];
         for (std::size_t r = 0; r < q.rows; ++r) {
             double largest = sums.top[r];
@@ -321,38 +340,41 @@ void softmax_block(const Policy& where, query_block<T, Isa>& q, const packed_key
             for (std::size_t c = 0; c < k.chunks(); ++c) sums.top[c * sums.rows + r] = largest;
             top[r] = static_cast<T>(largest);
         }
-        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_powers(q, k, c, top, kept, 0, sums); });
+        exec::for_each_index(where, k.chunks(), [&](std::size_t c) { wide_chunk_powers(q, k, c, top, kept, sums); });
+        after(0, k.chunks());
     } else {
         // A chunk at a time, so that the exponents stay in the cache.
-        scratch_array<T> held(q.padded() * k.panels_a_chunk * block::cols);
+        const std::size_t size = q.padded() * block::cols;
+        scratch_array<T> held(size * k.panels_a_chunk);
         for (std::size_t c = 0; c < k.chunks(); ++c) {
-            wide_chunk_exponents(q, k, c, held.data(), c * k.panels_a_chunk, sums);
+            const kept_panels<T> exponents{held.data(), c * k.panels_a_chunk, size};
+            wide_chunk_exponents(q, k, c, exponents, sums);
             T top[query_block<T, Isa>::most_rows];
             for (std::size_t r = 0; r < q.rows; ++r) top[r] = static_cast<T>(sums.top[c * sums.rows + r]);
-            wide_chunk_powers(q, k, c, top, held.data(), c * k.panels_a_chunk, sums);
+            wide_chunk_powers(q, k, c, top, exponents, sums);
         }
     }
     merge_chunks(sums, k.chunks(), q);
 }
 
-// raw[row][column] = sum over keys of kept(row, key) * key(column), for the tile rows [first, end).
+// raw[row][column] += sum over keys of kept(row, key) * key(column), for the tile rows [top, bottom) and the panels
+// [first, end) of keys.
 template <class T, class Isa>
-void weighted_keys(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, const T* kept, std::size_t first,
-                   std::size_t end, T* raw) {
+void weighted_keys(const packed_keys<T, Isa>& k, const kept_panels<T>& kept, std::size_t first, std::size_t end,
+                   std::size_t top, std::size_t bottom, T* raw) {
     using block = tile::block<T, Isa>;
     constexpr std::size_t step = 256 / block::cols;  // panels whose columns stay in the second-level cache
     const std::size_t stride = k.column_panels() * block::cols;
-    std::fill(raw + first * block::rows * stride, raw + end * block::rows * stride, T(0));
-    for (std::size_t from = 0; from < k.panels; from += step) {
-        const std::size_t to = (std::min)(from + step, k.panels);
+    for (std::size_t from = first; from < end; from += step) {
+        const std::size_t to = (std::min)(from + step, end);
         for (std::size_t d = 0; d < k.column_panels(); ++d) {
             const T* const right = k.by_column.data() + d * k.padded() * block::cols;
-            for (std::size_t i = first; i < end; ++i) {
+            for (std::size_t i = top; i < bottom; ++i) {
                 T* const out = raw + i * block::rows * stride + d * block::cols;
                 block t;
                 t.load(out, stride);
                 for (std::size_t p = from; p < to; ++p) {
-                    t.multiply(block::cols, kept + (p * q.padded() + i * block::rows) * block::cols, block::cols, 1,
+                    t.multiply(block::cols, kept[p] + i * block::rows * block::cols, block::cols, 1,
                                right + p * block::cols * block::cols);
                 }
                 t.store(out, stride);
@@ -361,17 +383,15 @@ void weighted_keys(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, c
     }
 }
 
-// to[panel][column][key] += sum over rows of kept(row, key) * left(row, column), for one panel.
-// left: [tiles of columns][padded rows][rows of a tile].
+// to[column][key] += sum over rows of weights(row, key) * left(row, column), for one panel of keys; the next ones
+// follow `weights` and `to`. left: [tiles of columns][padded rows][rows of a tile].
 template <class T, class Isa>
-void weighted_queries(const query_block<T, Isa>& q, const T* left, const T* kept, std::size_t panel, std::size_t depth,
-                      T* to) {
+void weighted_queries(const query_block<T, Isa>& q, const T* left, const T* weights, std::size_t depth, T* to) {
     using block = tile::block<T, Isa>;
-    const T* const weights = kept + panel * q.padded() * block::cols;
     const T* const next = weights + q.padded() * block::cols;
     std::size_t asked = 0;
     for (std::size_t d = 0; d < depth; d += block::rows) {
-        T* const out = to + (panel * depth + d) * block::cols;
+        T* const out = to + d * block::cols;
         // The sums of two tiles on, and a share of the next panel of weights.
         for (std::size_t r = 0; r < block::rows; ++r) prefetch_write(out + (2 * block::rows + r) * block::cols);
         for (; asked * depth < (d + block::rows) * q.padded(); ++asked) prefetch_ahead(next + asked * block::cols);

@@ -64,13 +64,12 @@ void symmetric_bounded_chunk(const query_block<T, Isa>& q, const packed_keys<T, 
 
 // The same for exponents of any size; `held` has room for the chunk.
 template <class T, class Isa>
-void symmetric_wide_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, T* held,
-                          chunk_sums& rows, column_sums& columns) {
+void symmetric_wide_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk,
+                          const kept_panels<T>& held, chunk_sums& rows, column_sums& columns) {
     using block = tile::block<T, Isa>;
-    const std::size_t origin = chunk * k.panels_a_chunk;
-    wide_chunk_exponents(q, k, chunk, held, origin, rows);
-    for (std::size_t p = origin; p < k.chunk_end(chunk); ++p) {
-        const T* const exponents = held + (p - origin) * q.padded() * block::cols;
+    wide_chunk_exponents(q, k, chunk, held, rows);
+    for (std::size_t p = held.origin; p < k.chunk_end(chunk); ++p) {
+        const T* const exponents = held[p];
         for (std::size_t c = 0; c < block::cols && p * block::cols + c < k.count; ++c) {
             const std::size_t j = p * block::cols + c;
             double top = static_cast<double>(exponents[c]), sum = 0.0;
@@ -89,7 +88,7 @@ void symmetric_wide_chunk(const query_block<T, Isa>& q, const packed_keys<T, Isa
     }
     T top[query_block<T, Isa>::most_rows];
     for (std::size_t r = 0; r < q.rows; ++r) top[r] = static_cast<T>(rows.top[chunk * rows.rows + r]);
-    wide_chunk_powers(q, k, chunk, top, held, origin, rows);
+    wide_chunk_powers(q, k, chunk, top, held, rows);
 }
 
 // Sums of all rows of a block, finish(i, power_sum over the keys), and those of its columns if they are wanted.
@@ -98,7 +97,7 @@ void fold_logits(const Policy& where, matrix_view<const T> queries, const packed
                  const row_temperatures<T>& t, bool bounded, column_sums* columns, Finish&& finish) {
     using rows_of = query_block<T, Isa>;
     using block = tile::block<T, Isa>;
-    const std::size_t limit = rows_of::limit(packed.padded());
+    constexpr std::size_t limit = rows_of::most_rows;
     const auto factor = [&](std::size_t i) { return t.exponent_factor(i); };
     const auto finish_block = [&](const rows_of& q) {
         for (std::size_t r = 0; r < q.rows; ++r) finish(q.first + r, power_sum{q.top[r], q.sum[r]});
@@ -106,7 +105,7 @@ void fold_logits(const Policy& where, matrix_view<const T> queries, const packed
     if (columns == nullptr) {
         exec::for_each_index(where, tile::panel_count(queries.rows(), limit), [&](std::size_t b) {
             rows_of q(queries, b * limit, limit, factor);
-            softmax_block<false>(exec::serial, q, packed, bounded, static_cast<T*>(nullptr));
+            softmax_block<false>(exec::serial, q, packed, bounded, kept_panels<T>{});
             finish_block(q);
         });
         return;
@@ -118,8 +117,9 @@ void fold_logits(const Policy& where, matrix_view<const T> queries, const packed
             if (bounded) {
                 symmetric_bounded_chunk(q, packed, c, rows, *columns);
             } else {
-                scratch_array<T> held(q.padded() * packed.panels_a_chunk * block::cols);
-                symmetric_wide_chunk(q, packed, c, held.data(), rows, *columns);
+                const std::size_t size = q.padded() * block::cols;
+                scratch_array<T> held(size * packed.panels_a_chunk);
+                symmetric_wide_chunk(q, packed, c, {held.data(), c * packed.panels_a_chunk, size}, rows, *columns);
             }
         });
         merge_chunks(rows, packed.chunks(), q);
@@ -131,11 +131,11 @@ void fold_logits(const Policy& where, matrix_view<const T> queries, const packed
 // gradients weigh with. Bounded: `row` and `column` are factors, the halves in them.
 template <bool Bounded, bool Columns, class T, class Isa>
 void known_weights(const query_block<T, Isa>& q, const packed_keys<T, Isa>& k, std::size_t chunk, const T* row,
-                   const T* column, T* kept) {
+                   const T* column, const kept_panels<T>& kept) {
     using block = tile::block<T, Isa>;
     using pack = typename block::pack;
     sweep_chunk(q, k, chunk, vanishing_exponent<T>(), [&](block& t, std::size_t i, std::size_t p) {
-        T* const out = kept + (p * q.padded() + i * block::rows) * block::cols;
+        T* const out = kept[p] + i * block::rows * block::cols;
         const T* const own = row + i * block::rows;
         pack low(T(0)), high(T(0));
         if constexpr (Columns) {
@@ -176,18 +176,16 @@ void map_logits(const Policy& where, matrix_view<const T> queries, const packed_
     // The padding gets weights of no consequence.
     scratch_array<T> column(Columns ? packed.padded() : 0);
     for (std::size_t j = 0; j < column.size(); ++j) column[j] = j < packed.count ? known(of_column(j)) : T(0);
-    const std::size_t limit = rows_of::limit(packed.padded());
-    for (std::size_t first = 0; first < queries.rows(); first += limit) {
-        const rows_of q(queries, first, limit, [&](std::size_t i) { return t.exponent_factor(i); });
+    for (std::size_t first = 0; first < queries.rows(); first += gradient.rows()) {
+        const rows_of q(queries, first, gradient.rows(), [&](std::size_t i) { return t.exponent_factor(i); });
         T row[rows_of::most_rows] = {};
         for (std::size_t r = 0; r < q.rows; ++r) row[r] = known(of_row(first + r));
-        exec::for_each_index(where, packed.chunks(), [&](std::size_t c) {
+        gradient.absorb_chunks(where, q, bounded ? 1.0 : half, [&](std::size_t c, const kept_panels<T>& kept) {
             if (bounded)
-                known_weights<true, Columns>(q, packed, c, row, column.data(), gradient.kept());
+                known_weights<true, Columns>(q, packed, c, row, column.data(), kept);
             else
-                known_weights<false, Columns>(q, packed, c, row, column.data(), gradient.kept());
+                known_weights<false, Columns>(q, packed, c, row, column.data(), kept);
         });
-        gradient.absorb(where, q, [&](std::size_t) { return bounded ? 1.0 : half; });
     }
     gradient.finish(where);
 }
