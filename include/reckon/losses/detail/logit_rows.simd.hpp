@@ -189,7 +189,9 @@ RECKON_INLINE void sweep_chunk(const query_block<T, Isa>& q, const packed_keys<T
     for (std::size_t p = chunk * k.panels_a_chunk; p < k.chunk_end(chunk); ++p) {
         const T* const right = k.by_key.data() + p * k.depth * block::cols;
         const T* const added = p + 1 == k.panels ? edge : shifted ? k.offsets.data() + p * block::cols : nullptr;
+        prefetch_run<T> next(right + k.depth * block::cols, k.depth * block::cols);
         for (std::size_t i = 0; i < q.tiles; ++i) {
+            next.ask(i, q.tiles);
             block t;
             t.clear();
             t.multiply(k.depth, q.left.data() + i * k.depth * block::rows, 1, block::rows, right);
@@ -364,18 +366,23 @@ void weighted_keys(const packed_keys<T, Isa>& k, const kept_panels<T>& kept, std
                    std::size_t top, std::size_t bottom, T* raw) {
     using block = tile::block<T, Isa>;
     constexpr std::size_t step = 256 / block::cols;  // panels whose columns stay in the second-level cache
+    constexpr std::size_t panel = block::cols * block::cols;
     const std::size_t stride = k.column_panels() * block::cols;
     for (std::size_t from = first; from < end; from += step) {
         const std::size_t to = (std::min)(from + step, end);
         for (std::size_t d = 0; d < k.column_panels(); ++d) {
             const T* const right = k.by_column.data() + d * k.padded() * block::cols;
+            const bool last = d + 1 == k.column_panels();
+            prefetch_run<T> next(
+                last ? k.by_column.data() + to * panel : right + k.padded() * block::cols + from * panel,
+                (to - from) * panel);
             for (std::size_t i = top; i < bottom; ++i) {
+                next.ask(i - top, bottom - top);
                 T* const out = raw + i * block::rows * stride + d * block::cols;
                 block t;
                 t.load(out, stride);
                 for (std::size_t p = from; p < to; ++p) {
-                    t.multiply(block::cols, kept[p] + i * block::rows * block::cols, block::cols, 1,
-                               right + p * block::cols * block::cols);
+                    t.multiply(block::cols, kept[p] + i * block::rows * block::cols, block::cols, 1, right + p * panel);
                 }
                 t.store(out, stride);
             }
@@ -388,13 +395,14 @@ void weighted_keys(const packed_keys<T, Isa>& k, const kept_panels<T>& kept, std
 template <class T, class Isa>
 void weighted_queries(const query_block<T, Isa>& q, const T* left, const T* weights, std::size_t depth, T* to) {
     using block = tile::block<T, Isa>;
-    const T* const next = weights + q.padded() * block::cols;
-    std::size_t asked = 0;
+    prefetch_run<T> next(weights + q.padded() * block::cols, q.padded() * block::cols);
     for (std::size_t d = 0; d < depth; d += block::rows) {
         T* const out = to + d * block::cols;
-        // The sums of two tiles on, and a share of the next panel of weights.
-        for (std::size_t r = 0; r < block::rows; ++r) prefetch_write(out + (2 * block::rows + r) * block::cols);
-        for (; asked * depth < (d + block::rows) * q.padded(); ++asked) prefetch_ahead(next + asked * block::cols);
+        next.ask(d, depth);
+        // The sums of two tiles on.
+        for (std::size_t e = 0; e < block::rows * block::cols; e += 64 / sizeof(T)) {
+            prefetch_write(out + 2 * block::rows * block::cols + e);
+        }
         const std::size_t rows = (std::min)(block::rows, depth - d);
         block t;
         t.load(out, block::cols, rows);
