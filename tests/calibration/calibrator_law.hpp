@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <stdexcept>
@@ -13,8 +14,10 @@
 #include <vector>
 
 #include "reckon/calibration/calibrator.hpp"
+#include "reckon/core/batch.hpp"
 #include "reckon/exec/pool.hpp"
 #include "reckon/testing/laws.hpp"
+#include "support/law.hpp"
 #include "support/random_data.hpp"
 #include "support/sweep.hpp"
 #include "support/tolerance.hpp"
@@ -69,37 +72,66 @@ double area_under_roc(const std::vector<T>& scores, const std::vector<std::uint8
     return right / pairs;
 }
 
-template <class C, class T>
-void check_map(const C& c) {
-    const auto values = awkward_scores<T>();
-    const auto kernel = [&](vector_view<const T> in, vector_view<T> out) { c.apply(exec::serial, in, out); };
-    const auto tails = testing::check_tails<T, T>(kernel, values);
-    CHECK_MESSAGE(tails.ok, tails.message);
-    const auto nan = testing::check_nan_propagates<T, T>(kernel, values);
-    CHECK_MESSAGE(nan.ok, nan.message);
-    CHECK(std::isnan(c(std::numeric_limits<T>::quiet_NaN())));
+// A calibrator's calls for one type of score, so that the checks below are compiled once for all calibrators.
+template <class T>
+struct map_calls {
+    using call_one = testing::detail::call_ref<void(T score, T& out)>;
+    using call_serial = testing::detail::call_ref<void(vector_view<const T>, vector_view<T>)>;
+    using call_pool = testing::detail::call_ref<void(exec::pool&, vector_view<const T>, vector_view<T>)>;
+    call_one one;
+    call_serial serial;
+    call_pool on_pool;
+};
 
-    const std::vector<T> out = mapped(c, values);
+template <class T>
+void check_map_calls(const map_calls<T>& c) {
+    const auto values = awkward_scores<T>();
+    CHECK_LAW(testing::check_tails<T, T>(c.serial, values));
+    CHECK_LAW(testing::check_nan_propagates<T, T>(c.serial, values));
+    T alone{};
+    c.one(std::numeric_limits<T>::quiet_NaN(), alone);
+    CHECK(std::isnan(alone));
+
+    std::vector<T> out(values.size());
+    c.serial(input(values), view(out));
     CHECK(all_probabilities(out));
-    for (std::size_t i = 0; i < values.size(); ++i) CHECK(c(values[i]) == out[i]);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        c.one(values[i], alone);
+        CHECK(alone == out[i]);
+    }
 
     std::vector<T> room(values.size());
-    const auto quiet = testing::check_no_allocation([&] {
-        c.apply(exec::serial, values, room);
-        (void)c(values[0]);
-    });
-    CHECK_MESSAGE(quiet.ok, quiet.message);
+    CHECK_LAW(testing::check_no_allocation([&] {
+        c.serial(input(values), view(room));
+        c.one(values[0], alone);
+    }));
 
     const auto many = random_uniform<T>(40000, 0.0, 1.0, 8);
     exec::pool threads(3);
-    const auto parallel = testing::check_map_policy<T>(
-        many.size(), exec::host(threads), [&](const auto& where, vector_view<T> to) { c.apply(where, many, to); });
-    CHECK_MESSAGE(parallel.ok, parallel.message);
+    CHECK_LAW(testing::check_map_policy<T>(many.size(), exec::host(threads), [&](const auto& where, vector_view<T> to) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(where)>, exec::serial_policy>) {
+            c.serial(input(many), to);
+        } else {
+            c.on_pool(threads, input(many), to);
+        }
+    }));
 
     room.pop_back();
-    CHECK_THROWS_AS(c.apply(exec::serial, values, room), std::invalid_argument);
+    CHECK_THROWS_AS(c.serial(input(values), view(room)), std::invalid_argument);
     std::vector<T> nothing;
-    c.apply(exec::serial, nothing, nothing);
+    c.serial(input(nothing), view(nothing));
+}
+
+template <class C, class T>
+void check_map(const C& c) {
+    const auto one = [&](T score, T& out) { out = c(score); };
+    const auto serial = [&](vector_view<const T> in, vector_view<T> out) { c.apply(exec::serial, in, out); };
+    const auto on_pool = [&](exec::pool& pool, vector_view<const T> in, vector_view<T> out) {
+        c.apply(exec::host(pool), in, out);
+    };
+    using calls = map_calls<T>;
+    check_map_calls<T>(
+        {typename calls::call_one(one), typename calls::call_serial(serial), typename calls::call_pool(on_pool)});
 }
 
 template <class C>
@@ -109,7 +141,7 @@ void check_sealed(const C& c) {
         return all_probabilities(out);
     };
     const auto report = testing::check_bytes(c, usable);
-    CHECK_MESSAGE(report.ok, report.message);
+    CHECK_LAW(report);
     const auto read = from_bytes<C>(to_bytes(c));
     CHECK_ALL_NEAR(mapped(read, awkward_scores<float>()), mapped(c, awkward_scores<float>()), exact());
     CHECK_ALL_NEAR(mapped(read, awkward_scores<double>()), mapped(c, awkward_scores<double>()), exact());
@@ -120,49 +152,98 @@ template <class Case>
 typename Case::type small_fit() {
     const std::vector<double> p{0.05, 0.1, 0.3, 0.6, 0.8, 0.95};
     const std::vector<int> y{0, 0, 1, 0, 1, 1};
-    return Case::fit(exec::serial, p, y);
+    return Case::fit(exec::serial, p, y, none{});
 }
 
+// What a fit gave, on a probe of its own.
+struct fit_outcome {
+    std::vector<std::byte> bytes;
+    counts seen;
+    std::vector<double> out;
+};
+template <class C>
+fit_outcome outcome_of(const C& c, const std::vector<double>& probe) {
+    return {to_bytes(c), c.seen(), mapped(c, probe)};
+}
+
+// The fits of one calibrator, behind virtual calls: the law below is compiled once for all of them.
+class law_fits {
+  public:
+    using floats = std::vector<float>;
+    using doubles = std::vector<double>;
+    using integers = std::vector<int>;
+    using bytes = std::vector<std::uint8_t>;
+
+    virtual ~law_fits() = default;
+    virtual fit_outcome fit(const floats&, const bytes&, none, const doubles& probe) const = 0;
+    virtual fit_outcome fit(const floats&, const doubles&, none, const doubles& probe) const = 0;
+    virtual fit_outcome fit(const floats&, const integers&, none, const doubles& probe) const = 0;
+    virtual fit_outcome fit(vector_view<const float>, vector_view<const std::uint8_t>, none,
+                            const doubles& probe) const = 0;
+    virtual fit_outcome fit(const floats&, const bytes&, const floats&, const doubles& probe) const = 0;
+    virtual fit_outcome fit(const floats&, const bytes&, const doubles&, const doubles& probe) const = 0;
+    virtual fit_outcome fit(const doubles&, const bytes&, const doubles&, const doubles& probe) const = 0;
+    virtual fit_outcome fit(const doubles&, const integers&, none, const doubles& probe) const = 0;
+    virtual fit_outcome fit(const doubles&, const doubles&, const doubles&, const doubles& probe) const = 0;
+    virtual fit_outcome fit(exec::pool&, const floats&, const bytes&, const floats&, const doubles& probe) const = 0;
+    virtual fit_outcome fit(exec::pool&, const doubles&, const bytes&, const doubles&, const doubles& probe) const = 0;
+};
 template <class Case>
-void check_calibrator() {
-    SUBCASE("has the common shape") {
-        CHECK(fitted_calibrator<typename Case::type>);
+class law_fits_of final : public law_fits {
+  public:
+#define RECKON_TEST_FIT(P, Y, W)                                                          \
+    fit_outcome fit(P scores, Y labels, W weights, const doubles& probe) const override { \
+        return outcome_of(Case::fit(exec::serial, scores, labels, weights), probe);       \
     }
-    SUBCASE("maps each score alike, in place, misaligned, on threads") {
-        const auto data = random_scored<float>(3000, {.slope = 1.5, .shift = 0.3});
-        const auto c = Case::fit(exec::serial, data.scores, data.labels);
-        check_map<typename Case::type, float>(c);
-        check_map<typename Case::type, double>(c);
+    RECKON_TEST_FIT(const floats&, const bytes&, none)
+    RECKON_TEST_FIT(const floats&, const doubles&, none)
+    RECKON_TEST_FIT(const floats&, const integers&, none)
+    RECKON_TEST_FIT(vector_view<const float>, vector_view<const std::uint8_t>, none)
+    RECKON_TEST_FIT(const floats&, const bytes&, const floats&)
+    RECKON_TEST_FIT(const floats&, const bytes&, const doubles&)
+    RECKON_TEST_FIT(const doubles&, const bytes&, const doubles&)
+    RECKON_TEST_FIT(const doubles&, const integers&, none)
+    RECKON_TEST_FIT(const doubles&, const doubles&, const doubles&)
+#undef RECKON_TEST_FIT
+    fit_outcome fit(exec::pool& pool, const floats& scores, const bytes& labels, const floats& weights,
+                    const doubles& probe) const override {
+        return outcome_of(Case::fit(exec::host(pool), scores, labels, weights), probe);
     }
+    fit_outcome fit(exec::pool& pool, const doubles& scores, const bytes& labels, const doubles& weights,
+                    const doubles& probe) const override {
+        return outcome_of(Case::fit(exec::host(pool), scores, labels, weights), probe);
+    }
+};
+
+inline void check_fits(const law_fits& law, bool monotone, bool strict) {
+    const std::vector<double> unasked;
     SUBCASE("the fit does not depend on threads") {
         const auto data = random_scored<float>(70001, {.slope = 1.5, .shift = 0.3});
         const auto doubles = random_scored<double>(70001, {.seed = 2, .slope = 0.7});
-        const auto want = to_bytes(Case::fit(exec::serial, data.scores, data.labels, data.weights));
-        const auto want_doubles = to_bytes(Case::fit(exec::serial, doubles.scores, doubles.labels, doubles.weights));
+        const auto want = law.fit(data.scores, data.labels, data.weights, unasked).bytes;
+        const auto want_doubles = law.fit(doubles.scores, doubles.labels, doubles.weights, unasked).bytes;
         for (const unsigned threads : {1u, 2u, 3u}) {
             exec::pool pool(threads);
-            CHECK(to_bytes(Case::fit(exec::host(pool), data.scores, data.labels, data.weights)) == want);
-            CHECK(to_bytes(Case::fit(exec::host(pool), doubles.scores, doubles.labels, doubles.weights)) ==
-                  want_doubles);
+            CHECK(law.fit(pool, data.scores, data.labels, data.weights, unasked).bytes == want);
+            CHECK(law.fit(pool, doubles.scores, doubles.labels, doubles.weights, unasked).bytes == want_doubles);
         }
     }
     SUBCASE("labels of any type, weights, and no dependence on alignment") {
         const auto data = random_scored<float>(2001, {.slope = 1.5});
-        const auto want = to_bytes(Case::fit(exec::serial, data.scores, data.labels));
+        const auto probe = random_uniform<double>(200, 0.0, 1.0);
+        const auto want = law.fit(data.scores, data.labels, none{}, probe);
         const std::vector<double> labels(data.labels.begin(), data.labels.end());
-        CHECK(to_bytes(Case::fit(exec::serial, data.scores, labels)) == want);
+        CHECK(law.fit(data.scores, labels, none{}, unasked).bytes == want.bytes);
         const std::vector<int> integers(data.labels.begin(), data.labels.end());
-        CHECK(to_bytes(Case::fit(exec::serial, data.scores, integers)) == want);
+        CHECK(law.fit(data.scores, integers, none{}, unasked).bytes == want.bytes);
         const placed<float> shifted(data.scores, 1);
         const placed<std::uint8_t> shifted_labels(data.labels, 1);
-        CHECK(to_bytes(Case::fit(exec::serial, vector_view<const float>(shifted.data(), shifted.size()),
-                                 vector_view<const std::uint8_t>(shifted_labels.data(), shifted_labels.size()))) ==
-              want);
+        const vector_view<const float> scores_view(shifted.data(), shifted.size());
+        const vector_view<const std::uint8_t> labels_view(shifted_labels.data(), shifted_labels.size());
+        CHECK(law.fit(scores_view, labels_view, none{}, unasked).bytes == want.bytes);
 
         const std::vector<double> ones(data.size(), 1.0);
-        const auto probe = random_uniform<double>(200, 0.0, 1.0);
-        const auto unweighted = mapped(Case::fit(exec::serial, data.scores, data.labels), probe);
-        CHECK_ALL_NEAR(mapped(Case::fit(exec::serial, data.scores, data.labels, ones), probe), unweighted, fitted());
+        CHECK_ALL_NEAR(law.fit(data.scores, data.labels, ones, probe).out, want.out, fitted());
     }
     SUBCASE("rows of weight 0 change nothing") {
         const auto data = random_scored<double>(900, {.slope = 1.5});
@@ -176,14 +257,14 @@ void check_calibrator() {
         }
         REQUIRE(scores.size() < data.size());
         const auto probe = random_uniform<double>(200, 0.0, 1.0);
-        CHECK_ALL_NEAR(mapped(Case::fit(exec::serial, data.scores, data.labels, data.weights), probe),
-                       mapped(Case::fit(exec::serial, scores, labels, weights), probe), fitted());
+        CHECK_ALL_NEAR(law.fit(data.scores, data.labels, data.weights, probe).out,
+                       law.fit(scores, labels, weights, probe).out, fitted());
     }
     SUBCASE("a fit counts and skips bad rows") {
         constexpr double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
         const auto data = random_scored<double>(700, {.slope = 1.5});
         const std::vector<double> good_labels(data.labels.begin(), data.labels.end());
-        const auto want = Case::fit(exec::serial, data.scores, good_labels, data.weights);
+        const auto want = law.fit(data.scores, good_labels, data.weights, data.scores);
         struct bad_row {
             double score, label, weight;
         };
@@ -196,44 +277,44 @@ void check_calibrator() {
                 scores.insert(scores.begin() + place, bad.score);
                 labels.insert(labels.begin() + place, bad.label);
                 weights.insert(weights.begin() + place, bad.weight);
-                const auto got = Case::fit(exec::serial, scores, labels, weights);
-                CHECK(got.seen().rejected == 1);
-                CHECK(got.seen().accepted == data.size());
+                const auto got = law.fit(scores, labels, weights, data.scores);
+                CHECK(got.seen.rejected == 1);
+                CHECK(got.seen.accepted == data.size());
                 // The sums of the fit see their rows in other blocks.
-                CHECK_ALL_NEAR(mapped(got, data.scores), mapped(want, data.scores), probability<double>());
+                CHECK_ALL_NEAR(got.out, want.out, probability<double>());
             }
         }
-        const std::vector<double> rejected_only{nan, nan}, labels{0, 1};
-        CHECK(Case::fit(exec::serial, rejected_only, labels).seen().rejected == 2);
+        const std::vector<double> rejected_only{nan, nan};
+        const std::vector<int> labels{0, 1};
+        CHECK(law.fit(rejected_only, labels, none{}, unasked).seen.rejected == 2);
     }
     SUBCASE("empty, one class, one score, tiny and huge weights") {
+        const auto awkward = awkward_scores<double>();
         const std::vector<double> no_scores;
         const std::vector<int> no_labels;
-        const auto empty = Case::fit(exec::serial, no_scores, no_labels);
-        CHECK(empty.seen() == counts{});
+        CHECK(law.fit(no_scores, no_labels, none{}, unasked).seen == counts{});
         const auto scores = random_uniform<double>(500, 0.0, 1.0);
         for (const int label : {0, 1}) {
             const std::vector<int> labels(scores.size(), label);
-            const auto out = mapped(Case::fit(exec::serial, scores, labels), awkward_scores<double>());
-            CHECK(all_probabilities(out));
+            CHECK(all_probabilities(law.fit(scores, labels, none{}, awkward).out));
         }
         const auto mixed = random_integers<int>(scores.size(), 2);
         for (const double one : {0.0, 0.25, 0.5, 1.0}) {
             const std::vector<double> same(scores.size(), one);
-            const auto c = Case::fit(exec::serial, same, mixed);
-            CHECK(all_probabilities(mapped(c, awkward_scores<double>())));
+            CHECK(all_probabilities(law.fit(same, mixed, none{}, awkward).out));
         }
+        const std::vector<double> mixed_doubles(mixed.begin(), mixed.end());
         for (const double weight : {0.0, 1e-300, 1e300}) {
             const std::vector<double> weights(scores.size(), weight);
-            const auto c = Case::fit(exec::serial, scores, mixed, weights);
-            CHECK(c.seen().accepted == scores.size());
-            if (weight > 0.0) CHECK(all_probabilities(mapped(c, awkward_scores<double>())));
+            const auto got = law.fit(scores, mixed_doubles, weights, awkward);
+            CHECK(got.seen.accepted == scores.size());
+            if (weight > 0.0) CHECK(all_probabilities(got.out));
         }
     }
     SUBCASE("keeps the order of scores") {
-        if constexpr (Case::monotone) {
+        if (monotone) {
             const auto data = random_scored<double>(600, {.slope = 2.0, .levels = 64});
-            const auto c = Case::fit(exec::serial, data.scores, data.labels);
+            const std::vector<int> labels(data.labels.begin(), data.labels.end());
             auto probe = random_uniform<float>(5000, 0.0, 1.0);
             const auto ends = extreme_probabilities<float>();
             probe.insert(probe.end(), ends.begin(), ends.end());
@@ -243,25 +324,40 @@ void check_calibrator() {
             }
             std::sort(probe.begin(), probe.end());
             const std::vector<double> doubles(probe.begin(), probe.end());
-            const auto out = mapped(c, doubles);
+            const auto out = law.fit(data.scores, labels, none{}, doubles).out;
             CHECK(std::is_sorted(out.begin(), out.end()));
-            if constexpr (Case::strict) {
-                CHECK(area_under_roc(mapped(c, data.scores), data.labels) == area_under_roc(data.scores, data.labels));
+            if (strict) {
+                const auto own = law.fit(data.scores, labels, none{}, data.scores).out;
+                CHECK(area_under_roc(own, data.labels) == area_under_roc(data.scores, data.labels));
             }
         }
+    }
+    SUBCASE("sizes that differ throw") {
+        const std::vector<double> scores{0.1, 0.2};
+        const std::vector<int> labels{1};
+        CHECK_THROWS_AS(law.fit(scores, labels, none{}, unasked), std::invalid_argument);
+        const std::vector<double> two{1, 0};
+        const std::vector<double> weights{1.0};
+        CHECK_THROWS_AS(law.fit(scores, two, weights, unasked), std::invalid_argument);
+    }
+}
+
+template <class Case>
+void check_calibrator() {
+    SUBCASE("has the common shape") {
+        CHECK(fitted_calibrator<typename Case::type>);
+    }
+    SUBCASE("maps each score alike, in place, misaligned, on threads") {
+        const auto data = random_scored<float>(3000, {.slope = 1.5, .shift = 0.3});
+        const auto c = Case::fit(exec::serial, data.scores, data.labels, none{});
+        check_map<typename Case::type, float>(c);
+        check_map<typename Case::type, double>(c);
     }
     SUBCASE("bytes") {
         check_sealed(small_fit<Case>());
         check_sealed(typename Case::type{});
     }
-    SUBCASE("sizes that differ throw") {
-        const std::vector<double> scores{0.1, 0.2};
-        const std::vector<int> labels{1};
-        CHECK_THROWS_AS(Case::fit(exec::serial, scores, labels), std::invalid_argument);
-        const std::vector<int> two{1, 0};
-        const std::vector<double> weights{1.0};
-        CHECK_THROWS_AS(Case::fit(exec::serial, scores, two, weights), std::invalid_argument);
-    }
+    check_fits(law_fits_of<Case>(), Case::monotone, Case::strict);
 }
 
 }  // namespace reckon::testing_support

@@ -34,8 +34,7 @@ struct global_ratio_case : plain_fit<global_ratio> {};
 struct mass_case : plain_fit<histogram_binning> {
     static constexpr bool monotone = false;
 };
-struct width_case {
-    using type = histogram_binning;
+struct width_case : plain_fit<histogram_binning> {
     static constexpr bool monotone = false;
     template <class Where, class P, class Y, class W = none>
     static type fit(const Where& where, const P& p, const Y& y, const W& w = {}) {

@@ -17,6 +17,7 @@
 #include "reckon/exec/pool.hpp"
 #include "reckon/testing/laws.hpp"
 #include "support/fixture.hpp"
+#include "support/law.hpp"
 #include "support/random_data.hpp"
 #include "support/sweep.hpp"
 #include "support/tolerance.hpp"
@@ -138,7 +139,7 @@ void check_row_map(const C& c) {
     const auto strides = testing::check_strides<T, T>(
         [&](matrix_view<const T> in, matrix_view<T> out) { c.apply(exec::serial, in, out); }, scores, rows, classes,
         rows, classes);
-    CHECK_MESSAGE(strides.ok, strides.message);
+    CHECK_LAW(strides);
 
     for (const std::size_t column : {std::size_t{0}, classes - 1}) {
         auto holed = scores;
@@ -154,7 +155,7 @@ void check_row_map(const C& c) {
     }
     auto room = view(place, rows, classes);
     const auto quiet = testing::check_no_allocation([&] { c.apply(exec::serial, view(scores, rows, classes), room); });
-    CHECK_MESSAGE(quiet.ok, quiet.message);
+    CHECK_LAW(quiet);
 
     const std::size_t many = 40000 / classes;
     const auto wide = random_uniform<T>(many * classes, 0.0, 1.0, 6);
@@ -276,7 +277,7 @@ void check_multiclass() {
         };
         for (const C& c : {C(), C::fit(exec::serial, view(q, 50, 2), two.labels)}) {
             const auto report = testing::check_bytes(c, usable);
-            CHECK_MESSAGE(report.ok, report.message);
+            CHECK_LAW(report);
             const auto read = from_bytes<C>(to_bytes(c));
             CHECK(read.seen() == c.seen());
             if (c.classes() == 2) CHECK(mapped_rows(read, q) == mapped_rows(c, q));

@@ -1,12 +1,19 @@
 // doctest over reckon/testing/laws.hpp: CHECK_LAW(check_merge(state{}, batch, same)).
 #pragma once
 
-#include "reckon/testing/laws.hpp"
+#include <doctest/doctest.h>
 
-/// Fails with the message of a check; the file that uses it includes doctest.
-#define CHECK_LAW(...)                                               \
-    do {                                                             \
-        const ::reckon::testing::report reckon_report = __VA_ARGS__; \
-        CHECK_MESSAGE(reckon_report.ok, reckon_report.message);      \
-        CHECK(reckon_report.cases > 0);                              \
-    } while (false)
+#include "reckon/testing/laws.hpp"
+#include "support/tolerance.hpp"
+
+namespace reckon::testing_support {
+
+inline void check_law(const testing::report& law, const check_place& place) {
+    check_that(law.ok, law.message, place);
+    check_that(law.cases > 0, "no case ran", place);
+}
+
+}  // namespace reckon::testing_support
+
+/// Fails with the message of a check.
+#define CHECK_LAW(...) ::reckon::testing_support::check_law(__VA_ARGS__, {__FILE__, __LINE__, #__VA_ARGS__})

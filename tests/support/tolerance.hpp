@@ -4,6 +4,8 @@
 //   CHECK_ALL_NEAR(got, want, probability<float>());
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
@@ -146,16 +148,36 @@ tolerance logit_error(std::size_t depth, double largest_logit) {
     return reduction<T>(depth + 16).of((std::fmax)(1.0, largest_logit));
 }
 
+/// Where a check stands and what it compares.
+struct check_place {
+    const char* file;
+    int line;
+    const char* what;
+};
+
+/// Counts a doctest check; a failed one names its place, what it compares and the text. A function, because the macros
+/// of doctest with a message cost as much to compile as a small test.
+inline void check_that(bool ok, const std::string& text, const check_place& place) {
+    if (ok) {
+        CHECK(ok);
+    } else {
+        const std::string message = std::string(place.what) + ": " + text;
+        ADD_FAIL_CHECK_AT(place.file, place.line, message);
+    }
+}
+
+/// near() as a doctest check.
+template <class Got, class Want>
+void check_near(const Got& got, const Want& want, const tolerance& tol, const check_place& place) {
+    const comparison result = near(got, want, tol);
+    check_that(result.ok, result.text, place);
+}
+
 }  // namespace reckon::testing_support
 
-/// doctest checks over near(); the file that uses them includes doctest.
-#define CHECK_NEAR(got, want, tol)                                                                         \
-    do {                                                                                                   \
-        const auto reckon_near = ::reckon::testing_support::near((got), static_cast<double>(want), (tol)); \
-        CHECK_MESSAGE(reckon_near.ok, #got << " against " << #want << ": " << reckon_near.text);           \
-    } while (false)
-#define CHECK_ALL_NEAR(got, want, tol)                                                           \
-    do {                                                                                         \
-        const auto reckon_near = ::reckon::testing_support::near((got), (want), (tol));          \
-        CHECK_MESSAGE(reckon_near.ok, #got << " against " << #want << ": " << reckon_near.text); \
-    } while (false)
+/// doctest checks over near().
+#define CHECK_NEAR(got, want, tol)                                                 \
+    ::reckon::testing_support::check_near((got), static_cast<double>(want), (tol), \
+                                          {__FILE__, __LINE__, #got " against " #want})
+#define CHECK_ALL_NEAR(got, want, tol) \
+    ::reckon::testing_support::check_near((got), (want), (tol), {__FILE__, __LINE__, #got " against " #want})

@@ -52,18 +52,19 @@ class pool {
     /// here after the others have finished; indices not yet started are then left out.
     template <class Body>
     void parallel_for(std::size_t n, Body&& body) {
-        if (n == 0) return;
-        if (workers_.empty() || n == 1 || busy_) {
-            for (std::size_t i = 0; i < n; ++i) body(i);
-            return;
-        }
         run(n, &body, [](void* context, std::size_t i) { (*static_cast<std::remove_reference_t<Body>*>(context))(i); });
     }
 
   private:
     using call = void (*)(void*, std::size_t);
 
+    // The loop without threads goes through the pointer too, so that a body is compiled once.
     void run(std::size_t n, const void* context, call function) {
+        if (n == 0) return;
+        if (workers_.empty() || n == 1 || busy_) {
+            for (std::size_t i = 0; i < n; ++i) function(const_cast<void*>(context), i);
+            return;
+        }
         {
             const std::lock_guard lock(mutex_);
             count_ = n;

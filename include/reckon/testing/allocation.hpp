@@ -84,14 +84,23 @@ allocation_count count_allocations(Work&& work) {
     return {state.calls.load() - calls, state.peak_bytes.load() - bytes, kept > blocks ? kept - blocks : 0};
 }
 
-/// Checks that `work` allocates nothing, as the serving paths promise.
-template <class Work>
-report check_no_allocation(Work&& work) {
-    detail::recorder record("check_no_allocation");
-    if (!record.expect(allocations_are_counted(), detail::needs_replaced_new)) return record.finish();
+namespace detail {
+
+inline report check_no_allocation(call_ref<void()> work) {
+    recorder record("check_no_allocation");
+    if (!record.expect(allocations_are_counted(), needs_replaced_new)) return record.finish();
     const allocation_count count = count_allocations(work);
     record.expect(count.calls == 0, count.calls, " allocations, ", count.peak_bytes, " bytes at most");
     return record.finish();
+}
+
+}  // namespace detail
+
+/// Checks that `work` allocates nothing, as the serving paths promise.
+template <class Work>
+report check_no_allocation(Work&& work) {
+    const auto run = [&] { work(); };
+    return detail::check_no_allocation(detail::call_ref<void()>(run));
 }
 
 #if RECKON_HAS_EXCEPTIONS

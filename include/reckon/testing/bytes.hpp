@@ -43,49 +43,29 @@ inline void flip(std::vector<std::byte>& bytes, std::size_t bit) {
 }  // namespace detail
 
 #if RECKON_HAS_EXCEPTIONS
-/// Checks a reader of sealed bytes against everything that storage, transport and a careless or hostile sender do.
-///
-///   as written                       must be read and usable
-///   every prefix, one byte more,
-///   every single bit flipped         must be refused
-///   the same with length and
-///   checksum repaired, and every
-///   8 bytes replaced by extremes     must be refused or usable
-///
-/// Refused means std::runtime_error and nothing else. Reading never allocates more than a multiple of the input.
-///
-/// bytes     a small sealed state: the work grows with the square of its size.
-/// read      read(vector_view<const std::byte>) returns the object.
-/// usable    usable(object) works the object hard and says whether its results keep their promises.
-template <class Read, class Usable>
-report check_bytes(const std::vector<std::byte>& bytes, Read&& read, Usable&& usable,
-                   const bytes_options& options = {}) {
-    detail::recorder record("check_bytes");
-    if (options.limit_allocation && !record.expect(allocations_are_counted(), detail::needs_replaced_new)) {
+namespace detail {
+
+// Reads an object, says so, and says whether it was usable.
+using read_and_use = call_ref<void(vector_view<const std::byte>, bool& was_read, bool& was_usable)>;
+
+inline report check_bytes(const std::vector<std::byte>& bytes, read_and_use read_and_use_it,
+                          const bytes_options& options) {
+    recorder record("check_bytes");
+    if (options.limit_allocation && !record.expect(allocations_are_counted(), needs_replaced_new)) {
         return record.finish();
     }
     enum class wanted { good, refused, either };
     const auto attempt = [&](const std::vector<std::byte>& input, wanted want, const char* what, std::size_t where) {
         bool was_read = false, was_refused = false, was_usable = false, asked_too_much = false;
         const std::size_t limit = options.allocation_factor * input.size() + options.allocation_constant;
-        detail::allocation_state& state = detail::allocations;
+        allocation_state& state = allocations;
         // The copy on the heap ends where the data ends, for the address sanitizer.
         const std::vector<std::byte> data(input.begin(), input.end());
         const allocation_count count = count_allocations([&] {
             // A request beyond the limit fails instead of taking the machine's memory.
             if (options.limit_allocation) state.largest.store(limit);
             try {
-                const auto object = read(vector_view<const std::byte>(data.data(), data.size()));
-                was_read = true;
-                // Using the object may allocate what it likes.
-                state.largest.store(static_cast<std::size_t>(-1));
-                const std::size_t peak = state.peak_bytes.load();
-                try {
-                    was_usable = usable(object);
-                } catch (...) {
-                    was_usable = false;
-                }
-                state.peak_bytes.store(peak);
+                read_and_use_it(vector_view<const std::byte>(data.data(), data.size()), was_read, was_usable);
             } catch (const std::runtime_error&) {
                 was_refused = true;
             } catch (const std::bad_alloc&) {
@@ -111,19 +91,19 @@ report check_bytes(const std::vector<std::byte>& bytes, Read&& read, Usable&& us
     for (std::size_t size = 0; size < bytes.size(); ++size) {
         std::vector<std::byte> prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
         attempt(prefix, wanted::refused, "prefix of length ", size);
-        detail::repair(prefix);
+        repair(prefix);
         attempt(prefix, wanted::either, "repaired prefix of length ", size);
     }
     std::vector<std::byte> altered = bytes;
     altered.push_back(std::byte{0});
     attempt(altered, wanted::refused, "one byte more than ", bytes.size());
-    detail::repair(altered);
+    repair(altered);
     attempt(altered, wanted::refused, "repaired, one byte more than ", bytes.size());
     altered = bytes;
     for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
-        detail::flip(altered, bit);
+        flip(altered, bit);
         attempt(altered, wanted::refused, "flipped bit ", bit);
-        detail::repair(altered);
+        repair(altered);
         attempt(altered, wanted::either, "flipped and repaired bit ", bit);
         altered = bytes;
     }
@@ -134,12 +114,48 @@ report check_bytes(const std::vector<std::byte>& bytes, Read&& read, Usable&& us
           std::uint64_t{0x7fefffffffffffff}, std::uint64_t{0xffefffffffffffff}}) {
         for (std::size_t at = reckon::detail::bytes_header_size; at + 8 <= bytes.size(); at += 4) {
             reckon::detail::store_little(altered.data() + at, extreme);
-            detail::repair(altered);
+            repair(altered);
             attempt(altered, wanted::either, "extreme value at byte ", at);
             altered = bytes;
         }
     }
     return record.finish();
+}
+
+}  // namespace detail
+
+/// Checks a reader of sealed bytes against everything that storage, transport and a careless or hostile sender do.
+///
+///   as written                       must be read and usable
+///   every prefix, one byte more,
+///   every single bit flipped         must be refused
+///   the same with length and
+///   checksum repaired, and every
+///   8 bytes replaced by extremes     must be refused or usable
+///
+/// Refused means std::runtime_error and nothing else. Reading never allocates more than a multiple of the input.
+///
+/// bytes     a small sealed state: the work grows with the square of its size.
+/// read      read(vector_view<const std::byte>) returns the object.
+/// usable    usable(object) works the object hard and says whether its results keep their promises.
+template <class Read, class Usable>
+report check_bytes(const std::vector<std::byte>& bytes, Read&& read, Usable&& usable,
+                   const bytes_options& options = {}) {
+    const auto read_and_use = [&](vector_view<const std::byte> data, bool& was_read, bool& was_usable) {
+        detail::allocation_state& state = detail::allocations;
+        const auto object = read(data);
+        was_read = true;
+        // Using the object may allocate what it likes.
+        state.largest.store(static_cast<std::size_t>(-1));
+        const std::size_t peak = state.peak_bytes.load();
+        try {
+            was_usable = usable(object);
+        } catch (...) {
+            was_usable = false;
+        }
+        state.peak_bytes.store(peak);
+    };
+    return detail::check_bytes(bytes, detail::read_and_use(read_and_use), options);
 }
 
 /// check_bytes for a type with write and read; what is read back must also write the same bytes again.

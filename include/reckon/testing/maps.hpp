@@ -62,15 +62,14 @@ struct tails_options {
     bool in_place = true;
 };
 
-/// Checks that a map treats each element alike: its output is that of a run on this element alone, bit by bit, at every
-/// length and offset, in place too, and memory around input and output is neither used nor written.
-///
-/// kernel    kernel(vector_view<const T> in, vector_view<Out> out), both of the same length.
-/// values    input elements, taken in turn; give extreme ones too.
-/// Numerics  reads past the end are seen when they change a result, and under an address sanitizer always.
-template <class Out, class T, class Kernel>
-report check_tails(Kernel&& kernel, const std::vector<T>& values, const tails_options& options = {}) {
-    detail::recorder record("check_tails");
+namespace detail {
+
+template <class T, class Out>
+using map_ref = call_ref<void(vector_view<const T>, vector_view<Out>)>;
+
+template <class Out, class T>
+report check_tails(map_ref<T, Out> kernel, const std::vector<T>& values, const tails_options& options) {
+    recorder record("check_tails");
     if (!record.expect(!values.empty(), "needs input elements")) return record.finish();
     std::vector<Out> alone(values.size(), Out{});
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -99,8 +98,8 @@ report check_tails(Kernel&& kernel, const std::vector<T>& values, const tails_op
         for (std::size_t from = 0; from <= options.max_offset; ++from) {
             for (std::size_t to = 0; to <= options.max_offset; ++to) {
                 for (int which = 0; which < 2; ++which) {
-                    detail::guarded<T> in(n, from, which);
-                    detail::guarded<Out> out(n, to, which);
+                    guarded<T> in(n, from, which);
+                    guarded<Out> out(n, to, which);
                     fill(in.data());
                     kernel(vector_view<const T>(in.data(), n), vector_view<Out>(out.data(), n));
                     judge(out.data(), n, shift, "");
@@ -116,7 +115,7 @@ report check_tails(Kernel&& kernel, const std::vector<T>& values, const tails_op
         const std::vector<T> before = in;
         kernel(vector_view<const T>(in.data(), n), vector_view<Out>(out.data(), n));
         judge(out.data(), n, shift, "");
-        record.expect(detail::same_bits(in.data(), before.data(), n), "a run over ", n, " elements changes its input");
+        record.expect(same_bits(in.data(), before.data(), n), "a run over ", n, " elements changes its input");
         if constexpr (std::is_same_v<T, Out>) {
             if (options.in_place) {
                 kernel(vector_view<const T>(in.data(), n), vector_view<T>(in.data(), n));
@@ -127,21 +126,32 @@ report check_tails(Kernel&& kernel, const std::vector<T>& values, const tails_op
     return record.finish();
 }
 
+}  // namespace detail
+
+/// Checks that a map treats each element alike: its output is that of a run on this element alone, bit by bit, at every
+/// length and offset, in place too, and memory around input and output is neither used nor written.
+///
+/// kernel    kernel(vector_view<const T> in, vector_view<Out> out), both of the same length.
+/// values    input elements, taken in turn; give extreme ones too.
+/// Numerics  reads past the end are seen when they change a result, and under an address sanitizer always.
+template <class Out, class T, class Kernel>
+report check_tails(Kernel&& kernel, const std::vector<T>& values, const tails_options& options = {}) {
+    const auto run = [&](vector_view<const T> in, vector_view<Out> out) { kernel(in, out); };
+    return detail::check_tails<Out, T>(detail::map_ref<T, Out>(run), values, options);
+}
+
 /// check_tails for a map whose output has the type of its input.
 template <class T, class Kernel>
 report check_tails(Kernel&& kernel, const std::vector<T>& values, const tails_options& options = {}) {
     return check_tails<T, T>(static_cast<Kernel&&>(kernel), values, options);
 }
 
-/// Checks that a matrix kernel honours row strides: gaps between rows are neither used nor written, and the result has
-/// the same bits as without gaps.
-///
-/// kernel    kernel(matrix_view<const T> in, matrix_view<Out> out) overwrites `out`.
-/// values    the dense input, rows * cols elements.
-template <class Out, class T, class Kernel>
-report check_strides(Kernel&& kernel, const std::vector<T>& values, std::size_t rows, std::size_t cols,
-                     std::size_t out_rows, std::size_t out_cols) {
-    detail::recorder record("check_strides");
+namespace detail {
+
+template <class Out, class T>
+report check_strides(call_ref<void(matrix_view<const T>, matrix_view<Out>)> kernel, const std::vector<T>& values,
+                     std::size_t rows, std::size_t cols, std::size_t out_rows, std::size_t out_cols) {
+    recorder record("check_strides");
     if (!record.expect(values.size() == rows * cols, values.size(), " values for ", rows, " x ", cols)) {
         return record.finish();
     }
@@ -152,20 +162,20 @@ report check_strides(Kernel&& kernel, const std::vector<T>& values, std::size_t 
             for (int which = 0; which < 2; ++which) {
                 const std::size_t in_stride = cols + in_gap;
                 const std::size_t out_stride = out_cols + out_gap;
-                std::vector<T> in(rows * in_stride, detail::poison<T>(which));
-                std::vector<Out> out(out_rows * out_stride, detail::poison<Out>(which));
+                std::vector<T> in(rows * in_stride, poison<T>(which));
+                std::vector<Out> out(out_rows * out_stride, poison<Out>(which));
                 for (std::size_t r = 0; r < rows; ++r) {
                     for (std::size_t c = 0; c < cols; ++c) in[r * in_stride + c] = values[r * cols + c];
                 }
                 kernel(matrix_view<const T>(in.data(), rows, cols, in_stride),
                        matrix_view<Out>(out.data(), out_rows, out_cols, out_stride));
-                const Out clean = detail::poison<Out>(which);
+                const Out clean = poison<Out>(which);
                 bool same = true, untouched = true;
                 for (std::size_t r = 0; r < out_rows; ++r) {
                     const Out* row = out.data() + r * out_stride;
-                    same = same && detail::same_bits(row, dense.data() + r * out_cols, out_cols);
+                    same = same && same_bits(row, dense.data() + r * out_cols, out_cols);
                     for (std::size_t c = out_cols; c < out_stride; ++c) {
-                        untouched = untouched && detail::same_bits(row + c, &clean, 1);
+                        untouched = untouched && same_bits(row + c, &clean, 1);
                     }
                 }
                 record.expect(same, "rows ", in_stride, " apart in and ", out_stride,
@@ -177,12 +187,26 @@ report check_strides(Kernel&& kernel, const std::vector<T>& values, std::size_t 
     return record.finish();
 }
 
-/// Checks a map that promises to propagate NaN: a NaN in gives a NaN at its own place and changes no other element.
+}  // namespace detail
+
+/// Checks that a matrix kernel honours row strides: gaps between rows are neither used nor written, and the result has
+/// the same bits as without gaps.
 ///
-/// kernel    kernel(vector_view<const T> in, vector_view<Out> out).
+/// kernel    kernel(matrix_view<const T> in, matrix_view<Out> out) overwrites `out`.
+/// values    the dense input, rows * cols elements.
 template <class Out, class T, class Kernel>
-report check_nan_propagates(Kernel&& kernel, const std::vector<T>& values) {
-    detail::recorder record("check_nan_propagates");
+report check_strides(Kernel&& kernel, const std::vector<T>& values, std::size_t rows, std::size_t cols,
+                     std::size_t out_rows, std::size_t out_cols) {
+    const auto run = [&](matrix_view<const T> in, matrix_view<Out> out) { kernel(in, out); };
+    using kernel_ref = detail::call_ref<void(matrix_view<const T>, matrix_view<Out>)>;
+    return detail::check_strides<Out, T>(kernel_ref(run), values, rows, cols, out_rows, out_cols);
+}
+
+namespace detail {
+
+template <class Out, class T>
+report check_nan_propagates(map_ref<T, Out> kernel, const std::vector<T>& values) {
+    recorder record("check_nan_propagates");
     const std::size_t n = values.size();
     std::vector<Out> clean(n), out(n);
     kernel(vector_view<const T>(values.data(), n), vector_view<Out>(clean.data(), n));
@@ -192,13 +216,24 @@ report check_nan_propagates(Kernel&& kernel, const std::vector<T>& values) {
             in[bad] = nan;
             kernel(vector_view<const T>(in.data(), n), vector_view<Out>(out.data(), n));
             record.expect(std::isnan(out[bad]), "NaN at element ", bad, " of ", n, " comes out as ", out[bad]);
-            const bool others = detail::same_bits(out.data(), clean.data(), bad) &&
-                                detail::same_bits(out.data() + bad + 1, clean.data() + bad + 1, n - bad - 1);
+            const bool others = same_bits(out.data(), clean.data(), bad) &&
+                                same_bits(out.data() + bad + 1, clean.data() + bad + 1, n - bad - 1);
             record.expect(others, "NaN at element ", bad, " of ", n, " changes another element");
         }
         in[bad] = values[bad];
     }
     return record.finish();
+}
+
+}  // namespace detail
+
+/// Checks a map that promises to propagate NaN: a NaN in gives a NaN at its own place and changes no other element.
+///
+/// kernel    kernel(vector_view<const T> in, vector_view<Out> out).
+template <class Out, class T, class Kernel>
+report check_nan_propagates(Kernel&& kernel, const std::vector<T>& values) {
+    const auto run = [&](vector_view<const T> in, vector_view<Out> out) { kernel(in, out); };
+    return detail::check_nan_propagates<Out, T>(detail::map_ref<T, Out>(run), values);
 }
 
 /// check_nan_propagates for a map whose output has the type of its input.

@@ -113,20 +113,34 @@ report check_fold_policy(const State& identity, const Batch& batch, const Policy
     return record.finish();
 }
 
+namespace detail {
+
+// Both run the same kernel, one of them on exec::serial.
+template <class Out>
+report check_map_policy(std::size_t size, call_ref<void(vector_view<Out>)> serial,
+                        call_ref<void(vector_view<Out>)> other) {
+    recorder record("check_map_policy");
+    std::vector<Out> want(size, Out(1)), got(size, Out(2));
+    serial(vector_view<Out>(want.data(), size));
+    for (int repeat = 0; repeat < 3; ++repeat) {
+        other(vector_view<Out>(got.data(), size));
+        const std::size_t at = first_difference(got.data(), want.data(), size);
+        record.expect(at == size, "element ", at, " of ", size, " differs from exec::serial");
+    }
+    return record.finish();
+}
+
+}  // namespace detail
+
 /// Checks that a kernel writes the same bits under `where` as under exec::serial.
 ///
 /// kernel    kernel(policy, vector_view<Out> out) overwrites `size` elements.
 template <class Out, class Kernel, exec::policy Policy>
 report check_map_policy(std::size_t size, const Policy& where, Kernel&& kernel) {
-    detail::recorder record("check_map_policy");
-    std::vector<Out> want(size, Out(1)), got(size, Out(2));
-    kernel(exec::serial, vector_view<Out>(want.data(), size));
-    for (int repeat = 0; repeat < 3; ++repeat) {
-        kernel(where, vector_view<Out>(got.data(), size));
-        const std::size_t at = detail::first_difference(got.data(), want.data(), size);
-        record.expect(at == size, "element ", at, " of ", size, " differs from exec::serial");
-    }
-    return record.finish();
+    const auto serial = [&](vector_view<Out> out) { kernel(exec::serial, out); };
+    const auto other = [&](vector_view<Out> out) { kernel(where, out); };
+    using kernel_ref = detail::call_ref<void(vector_view<Out>)>;
+    return detail::check_map_policy<Out>(size, kernel_ref(serial), kernel_ref(other));
 }
 
 }  // namespace reckon::testing

@@ -54,6 +54,22 @@ class recorder {
     report result_;
 };
 
+// A call through a pointer: a check that takes its kernel so is compiled once for all kernels of a signature.
+template <class Signature>
+class call_ref;
+template <class... Args>
+class call_ref<void(Args...)> {
+  public:
+    template <class F>
+    explicit call_ref(const F& f) noexcept
+        : object_(&f), call_([](const void* object, Args... args) { (*static_cast<const F*>(object))(args...); }) {}
+    void operator()(Args... args) const { call_(object_, args...); }
+
+  private:
+    const void* object_;
+    void (*call_)(const void*, Args...);
+};
+
 // Random decisions in a fixed order.
 class dice {
   public:
