@@ -87,7 +87,7 @@ class pool {
 #endif
     }
 
-    // Whether it becomes true within some ten microseconds. To sleep and be woken takes longer than the gap between two
+    // Whether it becomes true within some tens of microseconds. To sleep and be woken takes longer than the gap between two
     // loops of one kernel; a thread that has nothing to do gives way to others all the same.
     template <class Condition>
     static bool comes_soon(Condition&& condition) noexcept {

@@ -38,8 +38,9 @@ struct clip_loss_options {
 /// Throws    std::invalid_argument on a shape or option out of range. Inputs are not scanned: NaN in, NaN out; logits
 ///           beyond the range of the type are not finite either.
 /// Cost      B B D multiply-adds forward, four times that with both gradients, which need the sums of all columns
-///           first. Scratch as info_nce; the cosine and the distance copy both sides, and both gradients.
-/// Numerics  lanes of the type, sums of 1024 keys and of 96 queries, double above; tiny losses as in info_nce.
+///           first. Scratch as info_nce, but weights of 96 queries with 512 keys (threads: 8192) only; the cosine and
+///           the distance copy both sides, and both gradients.
+/// Numerics  lanes of the type, sums of 512 keys and of 96 queries, double above; tiny losses as in info_nce.
 /// Source    Radford et al. 2021, figure 3.
 template <exec::policy Policy, matrix_like Q, matrix_like K, class L, class C, class Isa = isa::native>
 mean_value clip_loss(const Policy& where, const Q& query_rows, const K& key_rows, L&& row_lse, C&& column_lse,

@@ -45,7 +45,7 @@ struct info_nce_options {
 ///           loss and twice for gradients, one more N x D for theirs, and rows of N: 96 that fit into 4 MiB, no
 ///           fewer than 48 up to 71,000 floats, 24 beyond; never B x N. The cosine and the distance copy both sides,
 ///           and both gradients.
-/// Numerics  lanes of the type, sums of 1024 keys, double above; the own logit is a dot product in double, so that a
+/// Numerics  lanes of the type, sums of 512 keys, double above; the own logit is a dot product in double, so that a
 ///           loss far below epsilon times the largest logit is rounding, of either sign. Distances are |q|^2 - 2 q . k
 ///           + |k|^2 in the type.
 /// Source    van den Oord, Li and Vinyals 2018, equation 4; rows are streamed as in Milakov and Gimelshein 2018.

@@ -149,7 +149,7 @@ sigmoid_sums sigmoid_chunk(const query_block<T, Isa>& q, const packed_keys<T, Is
 /// Throws    std::invalid_argument on a shape or option out of range, a temperature of a row included. Other inputs are
 ///           not scanned: NaN in, NaN out; logits beyond the range of the type are not finite either.
 /// Cost      B N D multiply-adds forward, three times that with both gradients, and one power a pair. Scratch as
-///           info_nce.
+///           clip_loss.
 /// Numerics  lanes of the type, one logarithm for up to 96 pairs a lane with the relative accuracy of each, double
 ///           above: losses that are tiny next to 1 keep their digits, on both sides.
 /// Source    Zhai, Mustafa, Kolesnikov and Beyer 2023, algorithm 1; logits there are t' s + b with t' = 1 / t.

@@ -74,8 +74,8 @@ struct own_keys {
 };
 
 // d loss / d queries_i = (sum_j w_ij key_j - key_own) / t_i, d loss / d keys_j = sum_i w_ij query_i / t_i - the sum of
-// query_i / t_i over the queries whose own key j is; block by block of queries. Weights of a block are kept for
-// `rows` of at most rows_of::limit() queries whole, or of most_rows queries for a window of chunks of keys.
+// query_i / t_i over the queries whose own key j is; block by block of queries. A block is rows_of::limit()
+// queries whose weights are kept for all keys, or most_rows queries with those of a window of chunks of keys.
 template <class T, class Isa>
 class gradient_sums {
     using block = tile::block<T, Isa>;

@@ -50,7 +50,7 @@ class logit_row {
             }
         }
     }
-    // Sum of body(pack) over all lanes, in double above 1024 keys. The padding must contribute 0.
+    // Sum of body(pack) over all lanes, in double above 512 keys. The padding must contribute 0.
     template <class Body>
     RECKON_INLINE double sum(Body&& body) const noexcept {
         constexpr std::size_t chunk = packed_keys<T, Isa>::panels_a_chunk;

@@ -93,10 +93,10 @@ struct query_block {
         tile::pack_rows<block::rows>(queries.slice(first, rows), left.data(),
                                      [&](std::size_t r) { return static_cast<T>(factor(first + r)); });
     }
-    // Rows at once against so many keys: what gradients keep of them fits into 6 MiB, but no fewer than 48 rows do, nor
+    // Rows at once against so many keys: what gradients keep of them fits into 4 MiB, but no fewer than 48 rows do, nor
     // 24 where 48 would need more than 13 MiB.
     static std::size_t limit(std::size_t keys) noexcept {
-        const std::size_t fitting = (std::size_t{6} << 20) / (keys * sizeof(T) + 1) / block::rows * block::rows;
+        const std::size_t fitting = (std::size_t{4} << 20) / (keys * sizeof(T) + 1) / block::rows * block::rows;
         if (fitting >= most_rows / 2) return (std::min)(fitting, most_rows);
         return most_rows / 2 * keys * sizeof(T) > std::size_t{13} << 20 ? most_rows / 4 : most_rows / 2;
     }
