@@ -10,7 +10,6 @@
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
-#include "reckon/core/prefetch.hpp"
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
@@ -161,7 +160,7 @@ class bpr_gather {
     }
     RECKON_INLINE void prefetch_gradients(std::size_t t) const noexcept {
         const auto ask = [&](const matrix_view<T>& of, Id id) {
-            if (!of.empty()) for_each_line(of.row(static_cast<std::size_t>(id)).data(), of.cols(), prefetch_write);
+            if (!of.empty()) prefetch_row(of.row(static_cast<std::size_t>(id)).data(), of.cols());
         };
         ask(grads.users, user_ids[t]);
         ask(grads.items, positive_ids[t]);
@@ -226,7 +225,7 @@ class bpr_gather {
     }
     RECKON_INLINE void prefetch_rows(std::size_t t) const noexcept {
         const auto ask = [&](const matrix_view<const T>& of, Id id) {
-            for_each_line(of.row(static_cast<std::size_t>(id)).data(), of.cols(), prefetch_read);
+            prefetch_row(of.row(static_cast<std::size_t>(id)).data(), of.cols());
         };
         ask(users, user_ids[t]);
         ask(items, positive_ids[t]);

@@ -9,7 +9,6 @@
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
-#include "reckon/core/prefetch.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/policies.hpp"
@@ -66,7 +65,7 @@ RECKON_INLINE void bpr_move(T* u, T* a, T* b, std::size_t depth, T keep, T step)
 /// Returns   mean_value{sum of softplus(-x), each at the time its triple was met, N}.
 /// Throws    std::invalid_argument when lengths differ, an option is out of range or an id has no row, before anything
 ///           is written. Propagates NaN into the rows of its triple.
-/// Cost      one thread. Reads all ids once to check them; then 12 D flops a triple, on three rows that are asked for
+/// Cost      one thread. Reads all ids once to check them; then 13 D flops a triple, on three rows that are asked for
 ///           8 triples ahead, read and written once each. No scratch.
 /// Numerics  lanes of the type over D; losses are added up in double. learning_rate * decay below 3e-8 (double: 6e-17)
 ///           is lost in rounding.
@@ -109,9 +108,9 @@ mean_value bpr_step(const Policy&, U&& user_rows, V&& item_rows, const A& user_i
     mean_value loss;
     for (std::size_t t = 0; t < n; ++t) {
         if (t + ahead < n) {
-            detail::for_each_line(row(users, u[t + ahead]), depth, detail::prefetch_write);
-            detail::for_each_line(row(items, i[t + ahead]), depth, detail::prefetch_write);
-            detail::for_each_line(row(items, j[t + ahead]), depth, detail::prefetch_write);
+            detail::prefetch_row(row(users, u[t + ahead]), depth);
+            detail::prefetch_row(row(items, i[t + ahead]), depth);
+            detail::prefetch_row(row(items, j[t + ahead]), depth);
         }
         const auto chosen = static_cast<std::size_t>(i[t]), other = static_cast<std::size_t>(j[t]);
         T *const to_user = row(users, u[t]), *const to_chosen = row(items, i[t]), *const to_other = row(items, j[t]);

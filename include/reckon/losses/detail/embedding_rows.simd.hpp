@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <type_traits>
 
 #include "reckon/core/config.hpp"
 #include "reckon/core/expects.hpp"
@@ -20,13 +21,18 @@ void expect_ids(const char* kernel, const char* what, vector_view<const Id> ids,
     expects(ids.empty() || largest < rows, kernel, what, " id ", largest, " but only ", rows, " rows");
 }
 
-// Calls ask() with each cache line of a row of `depth` elements, up to the eighth: the hardware follows long rows by
-// itself.
-template <class T, class Ask>
-RECKON_INLINE void for_each_line(T* row, std::size_t depth, Ask&& ask) noexcept {
+// Asks for a row of `depth` elements, up to its eighth cache line: the hardware follows long rows by itself. A row that
+// is not const is asked for to be written.
+template <class T>
+RECKON_INLINE void prefetch_row(T* row, std::size_t depth) noexcept {
     constexpr std::size_t line = 64 / sizeof(T), most_lines = 8;
     const std::size_t held = (std::min)(depth, most_lines * line);
-    for (std::size_t d = 0; d < held; d += line) ask(row + d);
+    for (std::size_t d = 0; d < held; d += line) {
+        if constexpr (std::is_const_v<T>)
+            prefetch_read(row + d);
+        else
+            prefetch_write(row + d);
+    }
 }
 
 // u . (a - b)
