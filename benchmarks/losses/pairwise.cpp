@@ -2,9 +2,9 @@
 // and the losses over heads.
 //
 // State: a few sums. Per item: BPR, a pair: 16 bytes read and 8 written, one power, one division and 30 flops. Triples:
-// six rows of D floats, 9 D flops with gradients. RankNet, an ordered pair (i, j) of a list whether it counts or not:
-// of pairs that count, about 40 % with five grades, 12 flops and a quarter of a division. Squared hinge, a row: two
-// sorts and two sweeps, 40 bytes.
+// six rows of D floats, 9 D flops with gradients; steps in place: three rows read and written, 13 D flops. RankNet, an
+// ordered pair (i, j) of a list whether it counts or not: of pairs that count, about 40 % with five grades, 12 flops
+// and a quarter of a division. Squared hinge, a row: two sorts and two sweeps, 40 bytes.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include "reckon/core/random.hpp"
 #include "reckon/core/scratch.hpp"
 #include "reckon/losses/bpr.hpp"
+#include "reckon/losses/bpr_step.hpp"
 #include "reckon/losses/pairwise_ranking.hpp"
 #include "reckon/losses/rank_net.hpp"
 #include "support/data.hpp"
@@ -129,6 +130,34 @@ double triples_loop(triples& d) {
     }
     return sum;
 }
+constexpr reckon::bpr_step_options small_steps{.learning_rate = 1e-3, .decay = 0.01};
+double step_kernel(triples& d) {
+    return reckon::bpr_step(serial, d.gradient(d.u), d.gradient(d.v), d.user, d.chosen, d.other, small_steps).sum();
+}
+template <class T>
+double step_in(T* u, T* v, const triples& d) {
+    const auto rate = static_cast<T>(small_steps.learning_rate), decay = static_cast<T>(small_steps.decay);
+    double sum = 0.0;
+    for (std::size_t t = 0; t < d.user.size(); ++t) {
+        T *const a = u + d.user[t] * d.depth, *const i = v + d.chosen[t] * d.depth, *const j = v + d.other[t] * d.depth;
+        T x = 0;
+        for (std::size_t c = 0; c < d.depth; ++c) x += a[c] * (i[c] - j[c]);
+        const T e = std::exp(-std::fabs(x));
+        sum += static_cast<double>(std::fmax(T(0), -x) + std::log1p(e));
+        if (i == j) continue;
+        const T slope = (x < 0 ? T(1) : e) / (1 + e);
+        for (std::size_t c = 0; c < d.depth; ++c) {
+            const T user = a[c], chosen = i[c], other = j[c];
+            a[c] += rate * (slope * (chosen - other) - decay * user);
+            i[c] += rate * (slope * user - decay * chosen);
+            j[c] += rate * (-slope * user - decay * other);
+        }
+    }
+    return sum;
+}
+double step_loop(triples& d) {
+    return step_in(d.u.data(), d.v.data(), d);
+}
 template <double (*Loss)(triples&)>
 void tables(benchmark::State& state) {
     const auto rows = static_cast<std::size_t>(state.range(0));
@@ -147,6 +176,27 @@ void tables(benchmark::State& state) {
     for (auto _ : state) benchmark::DoNotOptimize(Loss(d));
     bench::report(state, n, {.flops = 9.0 * depth, .bytes_read = 6 * 4.0 * depth, .bytes_written = 3 * 4.0 * depth},
                   16 * rows * depth);
+}
+
+// The same tables, and what becomes of them.
+template <double (*Loss)(triples&)>
+void steps(benchmark::State& state) {
+    const auto rows = static_cast<std::size_t>(state.range(0));
+    constexpr std::size_t n = 65536, depth = 64;
+    triples d(rows, depth, n);
+    {
+        std::vector<double> u(d.u.data(), d.u.data() + rows * depth), v(d.v.data(), d.v.data() + rows * depth);
+        const double want = step_in(u.data(), v.data(), d), got = Loss(d);
+        double error = std::fabs(got / want - 1.0);
+        for (std::size_t k = 0; k < rows * depth; ++k) {
+            error = std::fmax(error, std::fabs(static_cast<double>(d.u[k]) - u[k]));
+            error = std::fmax(error, std::fabs(static_cast<double>(d.v[k]) - v[k]));
+        }
+        if (!bench::gate(state, error, 1e-5)) return;
+    }
+    for (auto _ : state) benchmark::DoNotOptimize(Loss(d));
+    bench::report(state, n, {.flops = 13.0 * depth, .bytes_read = 3 * 4.0 * depth, .bytes_written = 3 * 4.0 * depth},
+                  8 * rows * depth);
 }
 
 // RankNet on lists of one length with grades 0 .. 4.
@@ -279,6 +329,8 @@ BENCHMARK(pairs_of_scores<bpr_loop>)->Name("plain_bpr")->Apply(few_pairs);
 BENCHMARK(tables<triples_kernel>)->Name("reckon_bpr_triples")->Apply(table_rows);
 BENCHMARK(tables<triples_forward>)->Name("reckon_bpr_triples_forward")->Apply(table_rows);
 BENCHMARK(tables<triples_loop>)->Name("plain_bpr_triples")->Apply(table_rows);
+BENCHMARK(steps<step_kernel>)->Name("reckon_bpr_step")->Apply(table_rows);
+BENCHMARK(steps<step_loop>)->Name("plain_bpr_step")->Apply(table_rows);
 BENCHMARK(lists<lists_kernel>)->Name("reckon_rank_net")->Apply(list_lengths);
 BENCHMARK(lists<lists_curvature>)->Name("reckon_rank_net_curvature")->Apply(list_lengths);
 BENCHMARK(lists<lists_loop>)->Name("plain_rank_net")->Apply(list_lengths);

@@ -1,5 +1,5 @@
-// BPR on scores and on embeddings: worked examples, PyTorch, plain loops in double, gradients, shards, threads,
-// extremes.
+// BPR on scores and on embeddings, and steps in place: worked examples, PyTorch, plain loops in double, gradients,
+// shards, threads, extremes.
 #include "reckon/losses/bpr.hpp"
 
 #include <doctest/doctest.h>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "reckon/exec/pool.hpp"
+#include "reckon/losses/bpr_step.hpp"
 #include "support/fixture.hpp"
 #include "support/law.hpp"
 #include "support/random_data.hpp"
@@ -331,6 +332,182 @@ TEST_CASE("bpr_triples: extremes and bad input") {
                          std::invalid_argument);
     const std::vector<std::uint32_t> nothing;
     CHECK(std::isnan(bpr_triples(serial, rows, others, nothing, nothing, nothing).finish()));
+}
+
+template <class T>
+mean_value step(tables<T>& d, const bpr_step_options& options = {}, bool with_bias = true) {
+    const auto rows = view(d.u, d.u.size() / d.depth, d.depth), others = view(d.v, d.v.size() / d.depth, d.depth);
+    return with_bias ? bpr_step(serial, rows, others, d.user, d.positive, d.negative, options, d.b)
+                     : bpr_step(serial, rows, others, d.user, d.positive, d.negative, options);
+}
+// The definition, triple by triple in double.
+double plain_steps(tables<double>& d, const bpr_step_options& options, bool with_bias) {
+    double loss = 0.0;
+    for (std::size_t t = 0; t < d.user.size(); ++t) {
+        const std::size_t a = d.user[t] * d.depth, i = d.positive[t] * d.depth, j = d.negative[t] * d.depth;
+        double& up = d.b[d.positive[t]];
+        double& down = d.b[d.negative[t]];
+        double x = with_bias ? up - down : 0.0;
+        for (std::size_t c = 0; c < d.depth; ++c) x += d.u[a + c] * (d.v[i + c] - d.v[j + c]);
+        loss += softplus(-x);
+        if (i == j) continue;
+        const double slope = sigmoid(-x);
+        for (std::size_t c = 0; c < d.depth; ++c) {
+            const double user = d.u[a + c], chosen = d.v[i + c], other = d.v[j + c];
+            d.u[a + c] += options.learning_rate * (slope * (chosen - other) - options.decay * user);
+            d.v[i + c] += options.learning_rate * (slope * user - options.decay * chosen);
+            d.v[j + c] += options.learning_rate * (-slope * user - options.decay * other);
+        }
+        if (!with_bias) continue;
+        up += options.learning_rate * (slope - options.decay * up);
+        down += options.learning_rate * (-slope - options.decay * down);
+    }
+    return loss;
+}
+
+TEST_CASE("bpr_step: worked example") {
+    // x = 0: slope 1/2, and both items move along the user as it was.
+    tables<double> d{2, {2, 4}, {1, 1, 1, 1, 5, 6}, {0.5, 0.5, 7}, {0}, {0}, {1}};
+    const mean_value loss = step(d, {.learning_rate = 0.5, .decay = 0.0});
+    CHECK_NEAR(loss.sum(), std::log(2.0), reduction(1));
+    CHECK(loss.weight() == 1.0);
+    CHECK(d.u == std::vector<double>{2, 4});
+    CHECK(d.v == std::vector<double>{1.5, 2, 0.5, 0, 5, 6});
+    CHECK(d.b == std::vector<double>{0.75, 0.25, 7});
+    // Next, x = 2 * 1 + 4 * 2 + 1/2 = 10.5 with decay 1/2: a quarter comes off each, a half of the slope goes on.
+    const double q = 0.5 * sigmoid(-10.5);
+    CHECK_NEAR(step(d, {.learning_rate = 0.5, .decay = 0.5}).sum(), softplus(-10.5), reduction(8));
+    CHECK_ALL_NEAR(d.u, (std::vector<double>{1.5 + q, 3 + 2 * q}), reduction(1));
+    CHECK_ALL_NEAR(d.v, (std::vector<double>{1.125 + 2 * q, 1.5 + 4 * q, 0.375 - 2 * q, -4 * q, 5, 6}),
+                   reduction(8).of(2.0));
+    CHECK_ALL_NEAR(d.b, (std::vector<double>{0.5625 + q, 0.1875 - q, 7}), reduction(1));
+}
+
+TEST_CASE_TEMPLATE("bpr_step: against the definition, one triple after another", T, float, double) {
+    for (const std::size_t depth : {1u, 7u, 8u, 9u, 33u, 64u, 150u}) {
+        for (const std::size_t n : {1u, 8u, 9u, 60u}) {
+            for (const double decay : {0.0, 0.3}) {
+                CAPTURE(depth);
+                CAPTURE(n);
+                CAPTURE(decay);
+                // Few rows: users come again at once, the positive of a triple is the negative of the next, and items
+                // meet themselves.
+                auto d = random_tables<T>(3, 5, depth, n);
+                for (std::size_t t = 1; t < n; t += 3) {
+                    d.user[t] = d.user[t - 1];
+                    d.negative[t] = d.positive[t - 1];
+                }
+                if (n > 5) d.negative[5] = d.positive[5];
+                const bool with_bias = n != 9;
+                tables<double> want{depth, {}, {}, {}, d.user, d.positive, d.negative};
+                want.u.assign(d.u.begin(), d.u.end());
+                want.v.assign(d.v.begin(), d.v.end());
+                want.b.assign(d.b.begin(), d.b.end());
+                const bpr_step_options options{.learning_rate = 0.1, .decay = decay};
+                const double loss = plain_steps(want, options, with_bias);
+                const mean_value got = step(d, options, with_bias);
+                // A difference adds up `depth` products of about 1.
+                const tolerance bound = reduction<T>(depth + n).of(std::sqrt(static_cast<double>(depth)) * 4.0);
+                CHECK_NEAR(got.sum(), loss, bound.of(loss + static_cast<double>(n)));
+                CHECK(got.weight() == static_cast<double>(n));
+                CHECK_ALL_NEAR(d.u, want.u, bound);
+                CHECK_ALL_NEAR(d.v, want.v, bound);
+                CHECK_ALL_NEAR(d.b, want.b, bound);
+            }
+        }
+    }
+}
+
+TEST_CASE("bpr_step: the first step is that of the gradients, and the loss falls") {
+    auto d = random_tables<double>(20, 30, 5, 1);
+    const auto gradients = run(serial, d, -0.05);
+    tables<double> want = d;
+    for (std::size_t k = 0; k < d.u.size(); ++k) want.u[k] += gradients.u[k];
+    for (std::size_t k = 0; k < d.v.size(); ++k) want.v[k] += gradients.v[k];
+    for (std::size_t k = 0; k < d.b.size(); ++k) want.b[k] += gradients.b[k];
+    CHECK_NEAR(step(d).sum(), gradients.loss, reduction(8));
+    CHECK_ALL_NEAR(d.u, want.u, reduction(8).of(2.0));
+    CHECK_ALL_NEAR(d.v, want.v, reduction(8).of(2.0));
+    CHECK_ALL_NEAR(d.b, want.b, reduction(8).of(2.0));
+
+    // Users like the items of their own kind, even or odd.
+    auto likes = random_tables<float>(20, 30, 4, 400);
+    for (std::size_t t = 0; t < 400; ++t) {
+        likes.positive[t] = likes.positive[t] / 2 * 2 + likes.user[t] % 2;
+        likes.negative[t] = likes.negative[t] / 2 * 2 + 1 - likes.user[t] % 2;
+    }
+    double before = step(likes, {}, false).finish();
+    for (int epoch = 0; epoch < 30; ++epoch) {
+        const double now = step(likes, {}, false).finish();
+        CHECK(now < before);
+        before = now;
+    }
+    CHECK(before < 0.05);
+}
+
+TEST_CASE("bpr_step: same items change nothing, NaN stays in its triple, columns beside the rows stay") {
+    // Two triples of rows of 3 columns within tables of 5: the second item meets itself, then a NaN.
+    std::vector<float> u(3 * 5, 0.5f), v(4 * 5, 0.25f), b(4, 1.0f);
+    v[1] = 0.75f;
+    const auto rows = matrix_view<float>(u.data(), 3, 3, 5), others = matrix_view<float>(v.data(), 4, 3, 5);
+    const std::vector<std::uint64_t> self{1}, first{0}, second{1}, last{2}, end{3};
+    CHECK_NEAR(bpr_step(serial, rows, others, first, self, self, {.learning_rate = 1.0, .decay = 0.5}, b).sum(),
+               std::log(2.0), reduction<float>(1));
+    CHECK(u == std::vector<float>(15, 0.5f));
+    CHECK(b == std::vector<float>(4, 1.0f));
+    CHECK(v[5] == 0.25f);
+
+    bpr_step(serial, rows, others, first, first, second, {.learning_rate = 1.0});
+    CHECK(rows(0, 1) > 0.5f);
+    CHECK(others(0, 2) > 0.25f);
+    CHECK(others(1, 2) < 0.25f);
+    others(2, 1) = static_cast<float>(nan_value);
+    CHECK(std::isnan(bpr_step(serial, rows, others, second, last, end).sum()));
+    for (std::size_t c = 0; c < 5; ++c) {
+        const bool in_row = c < 3;
+        CHECK(std::isfinite(u[c]));
+        CHECK(std::isnan(u[5 + c]) == in_row);
+        CHECK(u[10 + c] == 0.5f);
+        CHECK(std::isfinite(v[c] + v[5 + c]));
+        CHECK(std::isnan(v[10 + c]) == in_row);
+        CHECK(std::isnan(v[15 + c]) == in_row);
+        if (in_row) continue;
+        CHECK(u[c] == 0.5f);
+        CHECK(v[c] + v[5 + c] == 0.5f);
+    }
+}
+
+TEST_CASE("bpr_step: bad input") {
+    std::vector<float> u(6, 1.0f), v(8, 1.0f), three(3);
+    const auto rows = view(u, 3, 2), others = view(v, 4, 2), narrow = view(v, 8, 1);
+    const std::vector<std::uint32_t> a{0, 2}, b{3, 1}, c{0, 2}, bad{0, 4}, one{0}, nothing;
+    const auto options = [&](double rate, double decay) {
+        bpr_step(serial, rows, others, a, b, c, {.learning_rate = rate, .decay = decay});
+    };
+    CHECK_THROWS_WITH_AS(options(0.0, 0.0), "bpr_step: learning_rate must be finite and > 0, got 0",
+                         std::invalid_argument);
+    CHECK_THROWS_AS(options(nan_value, 0.0), std::invalid_argument);
+    CHECK_THROWS_AS(options(1e39, 0.0), std::invalid_argument);  // infinite in float
+    CHECK_THROWS_WITH_AS(options(0.5, 2.0), "bpr_step: decay must be >= 0 and below 1 / learning_rate, got 2",
+                         std::invalid_argument);
+    CHECK_THROWS_AS(options(0.5, -0.1), std::invalid_argument);
+    CHECK_THROWS_AS(options(0.5, nan_value), std::invalid_argument);
+    CHECK_THROWS_WITH_AS(bpr_step(serial, rows, narrow, a, b, c), "bpr_step: users have 2 columns, items 1",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(bpr_step(serial, rows, others, a, b, one), "bpr_step: 2 users but 2 and 1 items",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(bpr_step(serial, rows, others, a, b, c, {}, three), "bpr_step: 4 items but 3 biases",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(bpr_step(serial, rows, others, bad, b, c), "bpr_step: user id 4 but only 3 rows",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(bpr_step(serial, rows, others, a, bad, c), "bpr_step: positive id 4 but only 4 rows",
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(bpr_step(serial, rows, others, a, b, bad), "bpr_step: negative id 4 but only 4 rows",
+                         std::invalid_argument);
+    CHECK(std::isnan(bpr_step(serial, rows, others, nothing, nothing, nothing).finish()));
+    // Nothing was written.
+    CHECK(u == std::vector<float>(6, 1.0f));
+    CHECK(v == std::vector<float>(8, 1.0f));
 }
 
 }  // namespace

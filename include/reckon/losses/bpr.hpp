@@ -10,12 +10,12 @@
 #include "reckon/core/expects.hpp"
 #include "reckon/core/isa.hpp"
 #include "reckon/core/monoids.hpp"
-#include "reckon/core/prefetch.hpp"
 #include "reckon/core/scratch.hpp"
 #include "reckon/core/simd.hpp"
 #include "reckon/core/views.hpp"
 #include "reckon/exec/parts.hpp"
 #include "reckon/losses/detail/derivatives.hpp"
+#include "reckon/losses/detail/embedding_rows.simd.hpp"
 #include "reckon/losses/detail/softplus.simd.hpp"
 
 namespace reckon {
@@ -146,8 +146,8 @@ class bpr_gather {
     RECKON_INLINE T difference(std::size_t t) const noexcept {
         if (t + ahead < size()) prefetch_rows(t + ahead);
         const auto i = static_cast<std::size_t>(positive_ids[t]), j = static_cast<std::size_t>(negative_ids[t]);
-        const T x = contrast(users.row(static_cast<std::size_t>(user_ids[t])).data(), items.row(i).data(),
-                             items.row(j).data(), users.cols());
+        const T x = contrast<Isa>(users.row(static_cast<std::size_t>(user_ids[t])).data(), items.row(i).data(),
+                                  items.row(j).data(), users.cols());
         return bias.empty() ? x : x + (bias[i] - bias[j]);
     }
     // Value and slope of `group` differences.
@@ -159,11 +159,8 @@ class bpr_gather {
         }
     }
     RECKON_INLINE void prefetch_gradients(std::size_t t) const noexcept {
-        const std::size_t depth = (std::min)(users.cols(), most_lines * line);
         const auto ask = [&](const matrix_view<T>& of, Id id) {
-            if (of.empty()) return;
-            T* const row = of.row(static_cast<std::size_t>(id)).data();
-            for (std::size_t d = 0; d < depth; d += line) prefetch_write(row + d);
+            if (!of.empty()) prefetch_row(of.row(static_cast<std::size_t>(id)).data(), of.cols());
         };
         ask(grads.users, user_ids[t]);
         ask(grads.items, positive_ids[t]);
@@ -203,8 +200,6 @@ class bpr_gather {
     using pack = simd::pack<T, Isa>;
     // How many triples ahead rows of embeddings are asked for.
     static constexpr std::size_t ahead = 16;
-    // The hardware follows long rows by itself.
-    static constexpr std::size_t line = 64 / sizeof(T), most_lines = 8;
 
     // A pack may be wider than a group.
     static RECKON_INLINE pack load(const T* p) noexcept {
@@ -219,19 +214,6 @@ class bpr_gather {
         else
             a.store_head(p, group);
     }
-    // u . (a - b)
-    static RECKON_INLINE T contrast(const T* u, const T* a, const T* b, std::size_t depth) noexcept {
-        pack even(T(0)), odd(T(0));
-        std::size_t d = 0;
-        for (; d + 2 * pack::lanes <= depth; d += 2 * pack::lanes) {
-            even = mul_add(pack::load(u + d), pack::load(a + d) - pack::load(b + d), even);
-            const std::size_t e = d + pack::lanes;
-            odd = mul_add(pack::load(u + e), pack::load(a + e) - pack::load(b + e), odd);
-        }
-        T sum = reduce_add(even + odd);
-        for (; d < depth; ++d) sum = simd::mul_add(u[d], a[d] - b[d], sum);
-        return sum;
-    }
     RECKON_INLINE void add_row(T factor, const T* from, T* to) const noexcept {
         const pack step(factor);
         const std::size_t depth = users.cols();
@@ -242,24 +224,14 @@ class bpr_gather {
         for (; d < depth; ++d) to[d] = simd::mul_add(factor, from[d], to[d]);
     }
     RECKON_INLINE void prefetch_rows(std::size_t t) const noexcept {
-        const T *const u = users.row(static_cast<std::size_t>(user_ids[t])).data(),
-                       *const a = items.row(static_cast<std::size_t>(positive_ids[t])).data(),
-                       *const b = items.row(static_cast<std::size_t>(negative_ids[t])).data();
-        const std::size_t depth = (std::min)(users.cols(), most_lines * line);
-        for (std::size_t d = 0; d < depth; d += line) {
-            prefetch_read(u + d);
-            prefetch_read(a + d);
-            prefetch_read(b + d);
-        }
+        const auto ask = [&](const matrix_view<const T>& of, Id id) {
+            prefetch_row(of.row(static_cast<std::size_t>(id)).data(), of.cols());
+        };
+        ask(users, user_ids[t]);
+        ask(items, positive_ids[t]);
+        ask(items, negative_ids[t]);
     }
 };
-
-template <class Id>
-void expect_ids(const char* kernel, const char* what, vector_view<const Id> ids, std::size_t rows) {
-    Id largest = 0;
-    for (const Id id : ids) largest = id > largest ? id : largest;
-    expects(ids.empty() || largest < rows, kernel, what, " id ", largest, " but only ", rows, " rows");
-}
 
 }  // namespace detail
 
