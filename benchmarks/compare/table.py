@@ -68,7 +68,8 @@ ROWS = [
     ("SupCon, 1000 classes, with the gradient, per N^2", 25, "losses_supervised_contrastive", "reckon_supcon_gradient/n:{2n}/d:128/classes:1000", None, "supcon_gradients", "classes1000", CONTRASTIVE, ANY, (1024, 4096)),
     ("RankNet, 1024 lists of 200, per ordered pair", 0.36, "losses_pairwise", "reckon_rank_net/200", "plain_rank_net/200", "ranknet_gradients", "grades", CONTRASTIVE, ANY, (1024,)),
     ("BPR, pairs of scores", 1.1, "losses_pairwise", "reckon_bpr/{n}", "plain_bpr/{n}", "bpr_gradients", "normal", CONTRASTIVE, ANY, (10**4, 10**6)),
-    ("BPR, triples of embeddings", 90, "losses_pairwise", "reckon_bpr_triples/100000", "plain_bpr_triples/100000", "gather_bpr_gradients", "uniform", CONTRASTIVE, ANY, (65536,)),
+    ("BPR, gradients of triples", 90, "losses_pairwise", "reckon_bpr_triples/100000", "plain_bpr_triples/100000", "gather_bpr_gradients", "uniform", CONTRASTIVE, ANY, (65536,)),
+    ("BPR, steps of triples in place", 90, "losses_pairwise", "reckon_bpr_step/100000", "plain_bpr_step/100000", "gather_bpr_gradients", "uniform", CONTRASTIVE, ANY, (65536,)),
 ]
 
 

@@ -42,6 +42,7 @@
 #include "reckon/exec/pool.hpp"
 #include "reckon/losses/approx_ndcg.hpp"
 #include "reckon/losses/bpr.hpp"
+#include "reckon/losses/bpr_step.hpp"
 #include "reckon/losses/clip_loss.hpp"
 #include "reckon/losses/contrastive_columns.hpp"
 #include "reckon/losses/contrastive_gradients.hpp"
