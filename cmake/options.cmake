@@ -4,7 +4,8 @@ option(RECKON_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(RECKON_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
 option(RECKON_BUILD_DOCS "Add the target `docs` (needs Doxygen)" ${PROJECT_IS_TOP_LEVEL})
 option(RECKON_INSTALL "Add the install rules" ${PROJECT_IS_TOP_LEVEL})
-option(RECKON_PRECOMPILE "Precompile the standard library, doctest and xsimd for tests; hides includes of these that are missing" OFF)
+# Hides that a test does not include what it uses of these.
+option(RECKON_PRECOMPILE "Precompile the standard library, doctest and xsimd for the tests" OFF)
 option(RECKON_WERROR "Treat warnings in our own programs as errors" OFF)
 
 set(RECKON_MARCH "" CACHE STRING "Instruction set of our own programs: native, x86-64-v3, ... (empty: compiler's default)")

@@ -1,7 +1,7 @@
 // How time per pair and memory of the contrastive losses grow with the batch: D = 128, up to 65,536 queries and keys.
 //
-// State and cost as in contrastive.cpp. `extra MiB` is how far resident memory rose above inputs and outputs, reliable where a
-// program runs one case alone. The largest sizes run once; compare/growth.py runs them and the peers.
+// State and cost as in contrastive.cpp. `extra MiB` is how far resident memory rose above inputs and outputs, reliable
+// where a program runs one case alone. The largest sizes run once; compare/growth.py runs them and the peers.
 #include <benchmark/benchmark.h>
 
 #include <cmath>

@@ -549,7 +549,7 @@ def status(key):
 
 
 def peak_of(call):
-    """(MiB above the level before the call, at the highest; the result). Neither outputs nor code that the call loads count."""
+    """(MiB above the level before the call, at the highest; the result). Neither outputs nor code that the call loads count; an output made after the highest point is taken off too, so at least that much."""
     ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as reset:
         reset.write("5")

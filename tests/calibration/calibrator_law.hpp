@@ -152,7 +152,7 @@ template <class Case>
 typename Case::type small_fit() {
     const std::vector<double> p{0.05, 0.1, 0.3, 0.6, 0.8, 0.95};
     const std::vector<int> y{0, 0, 1, 0, 1, 1};
-    return Case::fit(exec::serial, p, y, none{});
+    return Case::fit(exec::serial, p, y);
 }
 
 // What a fit gave, on a probe of its own.

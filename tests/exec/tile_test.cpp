@@ -101,6 +101,27 @@ TEST_CASE("tile: a left side that is read along its rows") {
     }
 }
 
+TEST_CASE("tile: the first rows of a tile, and no others") {
+    using block = tile::block<float>;
+    const std::size_t stride = block::cols + 3;
+    const auto from = integers<float>(block::rows * stride, 7);
+    for (std::size_t count = 0; count <= block::rows + 1; ++count) {
+        block t;
+        t.load(from.data(), stride, count);
+        std::vector<float> all(block::rows * block::cols), to(block::rows * stride, -99.0f);
+        t.store(all.data(), block::cols);
+        t.load(from.data(), stride);
+        t.store(to.data(), stride, count);
+        for (std::size_t r = 0; r < block::rows; ++r) {
+            for (std::size_t c = 0; c < stride; ++c) {
+                const float x = from[r * stride + c];
+                if (c < block::cols) CHECK(all[r * block::cols + c] == (r < count ? x : 0.0f));
+                CHECK(to[r * stride + c] == (r < count && c < block::cols ? x : -99.0f));
+            }
+        }
+    }
+}
+
 TEST_CASE("tile: packing, factors and padding") {
     const auto data = integers<float>(5 * 9, 6);
     const matrix_view<const float> m(data.data(), 5, 7, 9);  // 5 rows of 7, two more elements between rows

@@ -142,8 +142,8 @@ TEST_CASE("info_nce, clip_loss: PyTorch") {
 struct shape {
     std::size_t batch, keys, depth;
 };
-constexpr shape shapes[] = {{1, 1, 1},   {5, 6, 2},    {6, 16, 16},    {7, 17, 5},      {13, 40, 31},
-                            {96, 96, 8}, {97, 130, 3}, {200, 1100, 7}, {193, 2060, 17}, {9, 33, 1025}};
+constexpr shape shapes[] = {{1, 1, 1},    {5, 6, 2},      {6, 16, 16},     {7, 17, 5},    {13, 40, 31}, {96, 96, 8},
+                            {97, 130, 3}, {200, 1100, 7}, {193, 2060, 17}, {9, 33, 1025}, {700, 701, 4}};
 
 TEST_CASE_TEMPLATE("info_nce, clip_loss: against the definition", T, float, double) {
     for (const shape& s : shapes) {
@@ -251,6 +251,31 @@ TEST_CASE("info_nce, clip_loss: the same bits for any number of threads, the sam
         CHECK_ALL_NEAR(lse, want.row_lse, logit_error<float>(depth, 20.0 * length * length));
         CHECK_NEAR(m.sum(), want.loss,
                    logit_error<float>(depth, 20.0 * length * length).of(20.0 * length * length * 300.0));
+    }
+}
+
+TEST_CASE("info_nce: more keys than threads look at between two barriers") {
+    const std::size_t b = 100, n = 9000, depth = 3;
+    exec::pool two(2);
+    for (const double length : {1.0, 20.0}) {
+        const auto q = unit_rows<float>(b, depth, 7, length), k = unit_rows<float>(n, depth, 8, length);
+        CHECK(run(kind::nce, exec::host{two}, q, k, depth, 0.05) == run(kind::nce, serial, q, k, depth, 0.05));
+    }
+}
+
+TEST_CASE("clip_loss: weights are kept for a window of keys") {
+    const std::size_t depth = 8;
+    for (const std::size_t n : {1000u, 3000u}) {
+        const auto q = unit_rows<float>(n, depth, 15), k = unit_rows<float>(n, depth, 16);
+        std::vector<float> across(n), down(n), dq(n * depth), dk(n * depth);
+        const auto used = testing::count_allocations([&] {
+            clip_loss(serial, view(q, n, depth), view(k, n, depth), across, down, {},
+                      {view(dq, n, depth), view(dk, n, depth)});
+        });
+        CHECK(used.peak_bytes > 0);
+        // Keys packed twice, padded to whole tiles, and the sums of their gradients; sums of rows and columns; the
+        // window of weights and the queries of a block.
+        CHECK(used.peak_bytes <= n * (16 + 16 + 8) * sizeof(float) + 50 * n + 96 * 560 * sizeof(float) + 50000);
     }
 }
 

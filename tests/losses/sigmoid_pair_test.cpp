@@ -336,6 +336,14 @@ TEST_CASE("sigmoid_pair: the same bits for any number of threads, and without gr
     CHECK(bias == want.bias);
 }
 
+TEST_CASE("sigmoid_pair: more keys than threads look at between two barriers") {
+    const std::size_t b = 100, n = 9000, depth = 3;
+    exec::pool two(2);
+    const auto q = random_normal<float>(b * depth, 0.0, 0.5, 11), k = random_normal<float>(n * depth, 0.0, 0.5, 12);
+    const sigmoid_pair_options options{.temperature = 0.2, .bias = -5.0};
+    CHECK(run(exec::host{two}, q, k, depth, options) == run(serial, q, k, depth, options));
+}
+
 TEST_CASE("sigmoid_pair: strides") {
     const std::size_t b = 9, n = 21, depth = 5, stride = 8;
     const auto q = random_normal<float>(b * stride, 0.0, 0.3, 14), k = random_normal<float>(n * stride, 0.0, 0.3, 15);

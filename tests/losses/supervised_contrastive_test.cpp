@@ -442,6 +442,17 @@ TEST_CASE("supervised_contrastive: scratch grows with the rows, not with their s
     }
 }
 
+TEST_CASE("supervised_contrastive: rows without columns are all alike") {
+    for (const similarity metric : {similarity::dot, similarity::squared_distance}) {
+        std::vector<float> lse(5, -1.0f);
+        const std::vector<float> nothing;
+        const matrix_view<const float> z(nothing.data(), 5, 0);
+        const auto m = supervised_contrastive(serial, z, ids{1, 1, 2, 2, 2}, lse, {0.1, supcon_form::out, metric});
+        CHECK_ALL_NEAR(lse, std::vector<double>(5, std::log(4.0)), reduction(4));
+        CHECK_NEAR(m.sum(), 5.0 * std::log(4.0), reduction(8));
+    }
+}
+
 TEST_CASE("supervised_contrastive: finite logits of any size stay finite") {
     const ids labels = random_labels(130, 20);
     for (const double size : {1e-30, 1e2, 1e8, 1e15}) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <exception>
@@ -18,6 +19,7 @@ namespace reckon::exec {
 ///
 /// The calling thread takes part, so pool(1) starts no thread at all. Indices are handed out one by one, in order. A
 /// loop that is started from inside a body runs on the thread that started it. Not for use from two threads at once.
+/// After a loop threads stay awake for 50 microseconds, giving way to others, and then sleep until the next one.
 ///
 /// Throws    std::invalid_argument for zero threads.
 class pool {
@@ -87,15 +89,17 @@ class pool {
 #endif
     }
 
-    // Whether it becomes true within some tens of microseconds. To sleep and be woken takes longer than the gap between two
-    // loops of one kernel; a thread that has nothing to do gives way to others all the same.
+    // Whether it becomes true within 50 microseconds. To sleep and be woken takes longer than the gap between two loops
+    // of one kernel; a thread that has nothing to do gives way to others all the same.
     template <class Condition>
-    static bool comes_soon(Condition&& condition) noexcept {
-        for (int i = 0; i < 100; ++i) {
+    static bool comes_soon(Condition&& condition) {
+        using clock = std::chrono::steady_clock;
+        const auto end = clock::now() + std::chrono::microseconds(50);
+        do {
             if (condition()) return true;
             std::this_thread::yield();
-        }
-        return false;
+        } while (clock::now() < end);
+        return condition();
     }
 
     // Takes indices until none is left.

@@ -53,8 +53,8 @@ struct logit_block {
 /// Throws    std::invalid_argument on a shape or option out of range; when states of other options merge; from finish()
 ///           and add_gradients() while logits are missing. That no logit is absorbed twice is the caller's care; only
 ///           more than all are seen. NaN in, NaN out.
-/// Cost      absorb: b n D multiply-adds. add_gradients: three times that. Scratch as clip_loss. The state holds 2 B + N
-///           doubles, N of them only if it is symmetric.
+/// Cost      absorb: b n D multiply-adds. add_gradients: three times that. Scratch as clip_loss. The state holds
+///           2 B + N doubles, N of them only if it is symmetric.
 /// Numerics  as info_nce and clip_loss in a block, double across blocks. Gradients of a query are parts from blocks
 ///           with other keys, those of a key from blocks with other queries: add them up.
 class contrastive_sums {

@@ -34,7 +34,7 @@ struct supervised_contrastive_options {
     /// In [1e-15, 1e15]. Logits are similarities over this.
     double temperature = 0.1;
     supcon_form form = supcon_form::out;
-    /// The squared distance needs |z|^2 / temperature in the range of the type.
+    /// The squared distance needs 10 |z|^2 / temperature in the range of the type.
     similarity metric = similarity::dot;
 };
 

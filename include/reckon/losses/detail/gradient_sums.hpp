@@ -141,8 +141,8 @@ class gradient_sums {
         }
         finish_rows(q, [&](std::size_t) { return factor; });
     }
-    // Weights that need the whole row first: begin(), the product with the keys of chunks [first, end) when kept() holds
-    // theirs, in order, and at last end(), w_ij = factor(r) * kept(r, j).
+    // Weights that need the whole row first: begin(), the product with the keys of chunks [first, end) when kept()
+    // holds theirs, in order, and at last end(), w_ij = factor(r) * kept(r, j).
     void begin(const rows_of& q) noexcept {
         std::fill(row_sums_.data(), row_sums_.data() + (wants_rows() ? q.padded() * stride_ : 0), T(0));
     }

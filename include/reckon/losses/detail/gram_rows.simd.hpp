@@ -66,8 +66,8 @@ class gram_keys {
     // In the order in which a tile adds them up, so that equal rows are exactly 0 apart.
     void take_halves() const noexcept {
         using pack = typename block::pack;
-        std::fill(halves.data() + padded(), halves.data() + halves.size(), T(0));
-        for (std::size_t first = 0; first < padded(); first += pack::lanes) {
+        std::fill(halves.data() + (depth == 0 ? 0 : padded()), halves.data() + halves.size(), T(0));
+        for (std::size_t first = 0; depth > 0 && first < padded(); first += pack::lanes) {
             const T* at = by_key() + first / block::cols * depth * block::cols + first % block::cols;
             pack square(T(0));
             for (std::size_t d = 0; d < depth; ++d, at += block::cols) {

@@ -72,7 +72,8 @@ struct power_sum {
     double ln() const noexcept { return top * 0.69314718055994530942 + std::log(sum); }
 };
 
-// Rows of queries that are swept together: their logits against all keys are held until both gradients are done.
+// Rows of queries that are swept together: what gradients need of them against all keys, or a window of keys, is held
+// until both products with it are done.
 template <class T, class Isa>
 struct query_block {
     using block = tile::block<T, Isa>;
@@ -391,14 +392,14 @@ void weighted_keys(const packed_keys<T, Isa>& k, const kept_panels<T>& kept, std
 }
 
 // to[column][key] += sum over rows of weights(row, key) * left(row, column), for one panel of keys; the next ones
-// follow `weights` and `to`. left: [tiles of columns][padded rows][rows of a tile].
+// follow `to` and, nearly so, `weights`. left: [tiles of columns][padded rows][rows of a tile].
 template <class T, class Isa>
 void weighted_queries(const query_block<T, Isa>& q, const T* left, const T* weights, std::size_t depth, T* to) {
     using block = tile::block<T, Isa>;
     prefetch_run<T> next(weights + q.padded() * block::cols, q.padded() * block::cols);
     for (std::size_t d = 0; d < depth; d += block::rows) {
         T* const out = to + d * block::cols;
-        next.ask(d, depth);
+        next.ask(d / block::rows, tile::panel_count(depth, block::rows));
         // The sums of two tiles on.
         for (std::size_t e = 0; e < block::rows * block::cols; e += 64 / sizeof(T)) {
             prefetch_write(out + 2 * block::rows * block::cols + e);
