@@ -444,9 +444,9 @@ TEST_CASE("supervised_contrastive: scratch grows with the rows, not with their s
 
 TEST_CASE("supervised_contrastive: rows without columns are all alike") {
     for (const similarity metric : {similarity::dot, similarity::squared_distance}) {
-        std::vector<float> lse(5, -1.0f);
-        const std::vector<float> nothing;
-        const matrix_view<const float> z(nothing.data(), 5, 0);
+        std::vector<double> lse(5, -1.0);
+        const std::vector<double> nothing;
+        const matrix_view<const double> z(nothing.data(), 5, 0);
         const auto m = supervised_contrastive(serial, z, ids{1, 1, 2, 2, 2}, lse, {0.1, supcon_form::out, metric});
         CHECK_ALL_NEAR(lse, std::vector<double>(5, std::log(4.0)), reduction(4));
         CHECK_NEAR(m.sum(), 5.0 * std::log(4.0), reduction(8));
